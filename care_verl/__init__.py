@@ -1,0 +1,1 @@
+"""CARE for verl: learning from contrasting failures."""

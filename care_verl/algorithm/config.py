@@ -1,0 +1,197 @@
+"""The settings of CARE, with the paper's values (Table 5, Section 8.2) as defaults.
+
+Every field states default, range, source and reason in its declaration; `docs/algorithm.md`
+lists them. "ours" marks what the paper leaves open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from care_verl.algorithm.settings import (
+    Choice,
+    Flag,
+    Real,
+    Settings,
+    TagName,
+    Text,
+    Whole,
+    section,
+    setting,
+)
+from care_verl.algorithm.spans import TagSpec
+
+REPAIR_CUE = (
+    "Your previous reasoning was incorrect. Identify the failing operation, correct it, and "
+    "re-derive the necessary quantities. Keep this section concise. Do not restate the question."
+)
+
+
+@dataclass(frozen=True)
+class RegionConfig(Settings):
+    """Which response tokens carry the advantage (Section 3.5, Eq. 11)."""
+
+    KEY: ClassVar[str] = "algorithm.care.regions"
+
+    scheme: str = setting(
+        "rw",
+        Choice(("rw", "answer_only", "uniform", "rw_fail_unmasked")),
+        "Sec. 3.5, Fig. 8",
+        "token weighting; the others are the ablation of Figure 8",
+    )
+    tags: str = setting(
+        "exclude",
+        Choice(("exclude", "include")),
+        "ours",
+        "whether a tag's own tokens belong to its region",
+    )
+    missing_answer: str = setting(
+        "whole_response",
+        Choice(("whole_response", "none")),
+        "ours, as the authors' code",
+        "what a row without any answer token is trained on",
+    )
+    think_tag: str = setting(
+        "think", TagName(), "Sec. 3.1", "rationale tag; the paper uses 'reasoning' with Qwen3-VL"
+    )
+    answer_tag: str = setting("answer", TagName(), "Sec. 3.1", "answer tag")
+    prefilled: bool | None = setting(
+        None,
+        Flag(optional=True),
+        "ours",
+        "whether the chat template opens the rationale in the prompt; null detects it",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.think_tag == self.answer_tag:
+            raise ValueError(
+                f"{self.KEY}.answer_tag = {self.answer_tag!r} equals think_tag; "
+                "expected two different names"
+            )
+
+    @property
+    def tag_spec(self) -> TagSpec:
+        """The tags as `token_spans` and `RationaleAutomaton` take them."""
+        return TagSpec(think=self.think_tag, answer=self.answer_tag)
+
+
+@dataclass(frozen=True)
+class RgrConfig(Settings):
+    """Reflection-Guided Resampling (Section 3.6) and its controls (Figure 4)."""
+
+    KEY: ClassVar[str] = "algorithm.care.rgr"
+
+    mode: str = setting(
+        "cue",
+        Choice(("cue", "no_cue", "random", "off")),
+        "Sec. 3.6, Fig. 4",
+        "resample with the cue, without it, from the bare prompt, or not at all",
+    )
+    context: str = setting(
+        "in_think",
+        Choice(("in_think", "answer")),
+        "ours",
+        "go on inside the rationale, or close it and decode the answer only",
+    )
+    cue: str = setting(REPAIR_CUE, Text(), "Sec. 3.6 (box)", "the repair cue")
+    min_new_tokens: int = setting(
+        64, Whole(1), "ours", "tokens of the response budget kept free for the new decode"
+    )
+    timeout_s: float = setting(
+        300.0, Real("(0, inf)"), "ours", "seconds after which a group goes on without its decode"
+    )
+
+
+@dataclass(frozen=True)
+class EmbeddingConfig(Settings):
+    """Rationale embeddings (Section 3.3)."""
+
+    KEY: ClassVar[str] = "algorithm.care.embedding"
+
+    cross_check: bool = setting(
+        False, Flag(), "ours", "also pool them in the actor and report the distance"
+    )
+
+
+@dataclass(frozen=True)
+class CareConfig(Settings):
+    """All settings of CARE. Construction validates; see `Settings` for the errors."""
+
+    KEY: ClassVar[str] = "algorithm.care"
+
+    K: int = setting(4, Whole(1), "Table 5", "target number of hard negatives in a subgroup")
+    M: int = setting(
+        6, Whole(1), "Sec. 8.2", "nearest failures preselected; max(M, K') where M is smaller"
+    )
+    s: float = setting(0.5, Real("(0, 1]"), "Table 5", "scale of a negative's advantage")
+    s_refl: float = setting(
+        None,
+        Real("(0, 1]", optional=True),
+        "Sec. 3.6",
+        "scale of a failed reflection, at most s; null reads s/2 once constructed",
+    )
+    delta: float = setting(0.1, Real("(0, inf)"), "Table 5", "pseudo-reward of the rescue")
+    eps: float = setting(1e-6, Real("(0, inf)"), "ours", "added to the reward scale (Eq. 6)")
+    eps_w: float = setting(1e-8, Real("(0, inf)"), "ours", "added to a row's weights (Eq. 11)")
+    equalize: bool = setting(True, Flag(), "Sec. 3.4", "multiply by sqrt(K/K_S) where K_S < K")
+    rescue: bool = setting(True, Flag(), "Table 5", "train on all-wrong groups (Section 3.7)")
+    rescue_logp: str = setting(
+        "sum",
+        Choice(("sum", "mean")),
+        "Sec. 3.7; mean is ours",
+        "log-probability that picks the pseudo-anchor: of the response, or per token",
+    )
+    gamma_pos: float = setting(
+        0.005, Real("[0, 1]"), "Table 5", "weight of a positive row's rationale tokens"
+    )
+    lam: float = setting(
+        0.1, Real("[0, 1]"), "ours, as the authors' code", "share of the format reward (Eq. 1)"
+    )
+    clip_low: float = setting(0.2, Real("(0, 1)"), "Table 5", "lower clipping distance (Eq. 12)")
+    clip_high: float = setting(
+        0.28, Real("(0, inf)"), "Table 5", "upper clipping distance (Eq. 12)"
+    )
+    beta: float = setting(0.02, Real("[0, inf)"), "Table 5", "coefficient of the KL (Eq. 13)")
+    anchor: str = setting(
+        "shortest", Choice(("shortest", "random")), "Eq. 2, Fig. 11", "which positive is the anchor"
+    )
+    selector: str = setting(
+        "nearest",
+        Choice(("nearest", "mixed", "farthest", "random")),
+        "Sec. 3.3, Fig. 5",
+        "which failures are the hard negatives",
+    )
+    normalization: str = setting(
+        "zscore", Choice(("zscore", "robust")), "Sec. 3.4", "mean and deviation, or robust ones"
+    )
+    trim: float = setting(
+        0.1, Real("[0, 0.5)"), "ours", "share cut from each end by the robust mean"
+    )
+    seed: int = setting(0, Whole(0), "ours", "seed of the random anchor and selector")
+    regions: RegionConfig = section(RegionConfig)
+    rgr: RgrConfig = section(RgrConfig)
+    embedding: EmbeddingConfig = section(EmbeddingConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.s_refl is None:
+            object.__setattr__(self, "s_refl", self.s / 2)
+        elif self.s_refl > self.s:
+            raise ValueError(
+                f"{self.KEY}.s_refl = {self.s_refl} is not allowed; expected a number in "
+                f"(0, s] with s = {self.s}, or null for s/2"
+            )
+
+    def warnings_for(self, G: int) -> list[str]:
+        """What is legal but cannot work as asked with G rollouts a group; empty when all is well.
+
+        A group of G rollouts has at most G - 1 hard negatives beside its anchor.
+        """
+        if self.K <= G - 1:
+            return []
+        return [
+            f"{self.KEY}.K = {self.K} can never be reached with G = {G} rollouts a group: "
+            f"at most {G - 1} failures stand beside an anchor; use K <= {G - 1} or more rollouts"
+        ]

@@ -1,0 +1,45 @@
+"""The `care-verl` command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="CARE for verl: learning from failures."
+)
+
+
+@app.callback()
+def main() -> None:
+    """CARE for verl: learning from failures."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for data, checkpoints and logs.")] = Path(
+        "outputs/demo"
+    ),
+    seed: Annotated[int, typer.Option(help="Seed of model, data and sampling.")] = 0,
+    steps: Annotated[int, typer.Option(help="Training steps.", min=1)] = 100,
+    estimator: Annotated[
+        str, typer.Option(help="Advantage estimator: care, or a baseline such as grpo.")
+    ] = "care",
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Further Hydra overrides for verl.")
+    ] = None,
+) -> None:
+    """Cold-start a tiny vision-language model and train it with CARE through verl, on CPU."""
+    from care_verl.demo.run import run_demo
+
+    console = Console()
+    summary = run_demo(out, seed, steps, estimator, overrides or [], console)
+    for table in summary.tables():
+        console.print(table)
+
+
+if __name__ == "__main__":
+    app()

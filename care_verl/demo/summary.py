@@ -1,0 +1,89 @@
+"""The table at the end of the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from care_verl.demo.evaluate import Evaluation, interval
+from care_verl.demo.run_log import RunLog
+
+STAGES = ("gen", "care", "old_log_prob", "ref", "update_actor", "update_weights", "testing", "step")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a demo run showed."""
+
+    before: Evaluation
+    after: Evaluation
+    log: RunLog
+    checkpoint: Path
+
+    @property
+    def gain(self) -> tuple[float, float]:
+        """Difference of mean@n, paired by chart, and its 95 % half width."""
+        pairs = zip(self.before.per_chart, self.after.per_chart, strict=True)
+        return interval([after - before for before, after in pairs])
+
+    def tables(self) -> Iterator[Table]:
+        """Accuracy, what CARE did, and where the time went."""
+        yield self._accuracy()
+        yield self._learning()
+        yield self._times()
+
+    def _accuracy(self) -> Table:
+        charts = len(self.before.per_chart)
+        table = Table(title=f"Accuracy on {charts} held-out charts", title_justify="left")
+        for column in ("", "before", "after"):
+            table.add_column(column, justify="left" if not column else "right")
+        sides = (self.before, self.after)
+        table.add_row("mean@8, T=1", *(f"{e.mean:.1%} ± {e.half_width:.1%}" for e in sides))
+        table.add_row("pass@8", *(f"{e.pass_at_n:.1%}" for e in sides))
+        table.add_row("greedy", *(f"{e.greedy:.1%}" for e in sides))
+        for kind in sorted({kind for e in sides for kind in e.errors}):
+            table.add_row(f"wrong: {kind}", *(_share(e, kind) for e in sides))
+        gain, half_width = self.gain
+        table.add_row("gain in mean@8", "", f"{100 * gain:+.1f} ± {100 * half_width:.1f} points")
+        return table
+
+    def _learning(self) -> Table:
+        table = Table(title="What CARE did", title_justify="left", show_header=False)
+        total, updated = self.log.total("care/rows/total"), self.log.total("care/rows/updated")
+        triggered = self.log.total("care/rgr/triggered")
+        shares = self.log.series("care/signal/failure_share")
+        rows = {
+            "training steps": f"{len(self.log.series('care/rows/total'))}",
+            "rows rolled out": f"{total:.0f}",
+            "rows updated": f"{updated:.0f} ({updated / total:.0%})",
+            "RGR triggered": f"{triggered:.0f}",
+            "RGR succeeded": _of(self.log.total("care/rgr/succeeded"), triggered),
+            "all-wrong groups rescued": f"{self.log.total('care/groups/rescued'):.0f}",
+            "learning signal from failures": f"{sum(shares) / max(1, len(shares)):.0%}",
+        }
+        for name, value in rows.items():
+            table.add_row(name, value)
+        table.add_row("checkpoint", str(self.checkpoint))
+        return table
+
+    def _times(self) -> Table:
+        table = Table(title="Seconds per stage (mean of a step)", title_justify="left")
+        table.add_column("stage")
+        table.add_column("seconds", justify="right")
+        for stage in STAGES:
+            values = self.log.series(f"timing_s/{stage}")
+            if values:
+                table.add_row(stage, f"{sum(values) / len(values):.2f}")
+        return table
+
+
+def _share(evaluation: Evaluation, kind: str) -> str:
+    wrong = sum(evaluation.errors.values())
+    return f"{evaluation.errors.get(kind, 0) / wrong:.0%} of {wrong}" if wrong else "-"
+
+
+def _of(part: float, whole: float) -> str:
+    return f"{part:.0f} ({part / whole:.0%})" if whole else f"{part:.0f}"

@@ -1,0 +1,36 @@
+"""verl, vLLM and Ray on a machine without an accelerator.
+
+`install()` is called while verl imports itself. It does nothing unless the platform is the CPU: see
+`selection`. Each module of this package answers one obstacle and names it in its first lines.
+"""
+
+from __future__ import annotations
+
+from care_verl.platform.post_import import when_imported
+
+__all__ = ["install", "when_imported"]
+
+
+def install() -> None:
+    """Make verl, in this process, run on the CPU where that is the platform; else do nothing."""
+    from care_verl.platform import selection
+
+    if not selection.select():
+        return
+
+    from care_verl.platform import (
+        cpu,  # noqa: F401  # registers the platform
+        distributed,
+        engine,
+        extensions,
+        offload,
+        vllm_version,
+        vllm_weights,
+    )
+
+    vllm_version.alias_cpu_build()
+    extensions.tolerate_misfits()
+    when_imported(distributed.MODULE, distributed.use_gloo_once)
+    when_imported(engine.MODULE, engine.register_engines)
+    when_imported(offload.MODULE, offload.offload_without_pinning)
+    when_imported(vllm_weights.MODULE, vllm_weights.keep_plain_weights)

@@ -1,0 +1,50 @@
+"""The check that guards every patch: what is patched must still be what the patch was made for."""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import PackageNotFoundError, version
+from types import FunctionType, ModuleType
+
+#: The releases whose source the patches of this package were written against.
+TRIED_VERSIONS = {"verl": "0.9.1", "vllm": "0.28.0", "torchvision": "0.28.0"}
+
+
+class ContractError(RuntimeError):
+    """A library that care-verl patches no longer has the code that the patch expects."""
+
+
+def require_source(target: FunctionType | type | ModuleType, *expected: str) -> None:
+    """Raise ContractError unless the source of `target` contains every `expected` fragment."""
+    source = inspect.getsource(target)
+    missing = [fragment for fragment in expected if fragment not in source]
+    if missing:
+        raise ContractError(_message(target, f"source with {missing[0]!r}", "source without it"))
+
+
+def require_parameters(target: FunctionType, *expected: str) -> None:
+    """Raise ContractError unless `target` takes exactly the parameters `expected`, in order."""
+    found = tuple(inspect.signature(target).parameters)
+    if found != expected:
+        raise ContractError(_message(target, f"parameters {expected}", f"{found}"))
+
+
+def _message(target: FunctionType | type | ModuleType, expected: str, found: str) -> str:
+    module = getattr(target, "__module__", target.__name__)
+    name = f"{module}.{target.__name__}" if module != target.__name__ else module
+    library = name.partition(".")[0]
+    tried = f"{library}=={TRIED_VERSIONS.get(library, '?')}"
+    return (
+        f"care-verl patches {name} ({library} {_installed(library)}) but does not recognise it: "
+        f"expected {expected}, found {found}. Install {tried}, the release it was tried with, "
+        "or adapt care_verl/platform to the installed one."
+    )
+
+
+def _installed(library: str) -> str:
+    for distribution in (library, f"{library}-cpu"):
+        try:
+            return version(distribution)
+        except PackageNotFoundError:
+            continue
+    return "not installed"

@@ -1,0 +1,34 @@
+"""One gloo process group where verl would ask for two.
+
+verl joins `cpu:gloo` and `<device>:<backend>` into one string. On this platform both halves name
+the CPU, which torch refuses as a duplicate device type; verl has no option for it.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from types import ModuleType
+
+from care_verl.platform.contract import require_parameters, require_source
+
+MODULE = "verl.utils.distributed"
+BACKEND = "cpu:gloo"
+_DOUBLED = "cpu:gloo,{get_device_name()}:{get_nccl_backend()}"
+
+
+def use_gloo_once(distributed: ModuleType) -> None:
+    """Give both of verl's initialisers of the default process group the backend `cpu:gloo`."""
+    from_env = distributed.initialize_global_process_group
+    from_ray = distributed.initialize_global_process_group_ray
+    require_source(from_env, _DOUBLED)
+    require_parameters(from_env, "timeout_second")
+    require_source(from_ray, _DOUBLED)
+    require_parameters(from_ray, "timeout_second", "backend")
+
+    def initialize_global_process_group(timeout_second: int = 36000) -> tuple[int, int, int]:
+        from_ray(timeout_second=timeout_second, backend=BACKEND)
+        return tuple(int(os.environ[name]) for name in ("LOCAL_RANK", "RANK", "WORLD_SIZE"))
+
+    distributed.initialize_global_process_group = initialize_global_process_group
+    distributed.initialize_global_process_group_ray = partial(from_ray, backend=BACKEND)

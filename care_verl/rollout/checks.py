@@ -1,0 +1,87 @@
+"""What the rationale harvest cannot work with, found before Ray or vLLM start.
+
+Reads `actor_rollout_ref.rollout`, as the driver's `DictConfig` or verl's dataclass. What only
+shows in the worker is checked there (`care_verl.rollout.runner`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+V2_RUNNER_ENV = "VLLM_USE_V2_MODEL_RUNNER"
+
+
+def check_rollout_config(rollout: Any) -> None:
+    """Raise ValueError for the first setting of `rollout` that rules the harvest out."""
+    _require_vllm(rollout)
+    _refuse_speculation(rollout)
+    _refuse_split_engines(rollout)
+    _refuse_other_extension(rollout)
+    check_runner_choice()
+
+
+def check_runner_choice() -> None:
+    """Raise ValueError if this process forces vLLM's V2 model runner, which cannot be hooked."""
+    forced = os.environ.get(V2_RUNNER_ENV, "").strip().lower()
+    if forced not in ("", "0", "false"):
+        raise ValueError(
+            f"environment variable {V2_RUNNER_ENV} = {forced!r}; the rationale harvest hooks vLLM's "
+            "V1 model runner and selects it itself: unset the variable"
+        )
+
+
+def _require_vllm(rollout: Any) -> None:
+    name = _get(rollout, "name")
+    if name != "vllm":
+        raise ValueError(
+            f"rollout.name = {name!r}; expected 'vllm': rationale embeddings are harvested inside "
+            "vLLM's worker"
+        )
+
+
+def _refuse_speculation(rollout: Any) -> None:
+    remedy = "a step then feeds several tokens, some of them rejected later; switch it off"
+    if _get(rollout, "mtp.enable") and _get(rollout, "mtp.enable_rollout"):
+        raise ValueError(f"rollout.mtp.enable_rollout = True is speculative decoding: {remedy}")
+    for key in ("speculative_config", "speculative-config"):
+        value = _get(rollout, "engine_kwargs.vllm." + key)
+        if value is not None:
+            raise ValueError(f"rollout.engine_kwargs.vllm.{key} = {value!r}: {remedy}")
+
+
+def _refuse_split_engines(rollout: Any) -> None:
+    if _get(rollout, "disaggregation.enabled"):
+        raise ValueError(
+            "rollout.disaggregation.enabled = True decodes in another server than the one asked; "
+            "the harvest answers through the server that was asked: set it to False"
+        )
+    ranks = int(_get(rollout, "data_parallel_size") or 1)
+    engine = ranks * int(_get(rollout, "tensor_model_parallel_size") or 1)
+    node = int(_get(rollout, "n_gpus_per_node") or engine)
+    if ranks > 1 and engine > node:
+        raise ValueError(
+            f"rollout.data_parallel_size = {ranks} spreads one replica of {engine} workers over "
+            f"nodes of {node}; embeddings reach the server from its own node only: use "
+            "data_parallel_size=1 (verl then starts more replicas)"
+        )
+
+
+def _refuse_other_extension(rollout: Any) -> None:
+    for key in ("worker_extension_cls", "worker-extension-cls"):
+        value = _get(rollout, "engine_kwargs.vllm." + key)
+        if value is not None:
+            raise ValueError(
+                f"rollout.engine_kwargs.vllm.{key} = {value!r} would replace the worker extension "
+                "that installs the harvest; remove it"
+            )
+
+
+def _get(config: Any, path: str) -> Any:
+    """The value at a dotted path of mappings and attributes; None where any part is missing."""
+    for name in path.split("."):
+        if config is None:
+            return None
+        config = config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)
+    return config

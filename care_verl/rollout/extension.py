@@ -1,0 +1,47 @@
+"""What vLLM's worker learns: verl's worker extension and one method to install the harvest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from verl.workers.rollout.vllm_rollout.utils import vLLMColocateWorkerExtension
+from vllm.distributed import get_pp_group, get_tp_group
+
+from care_verl.algorithm.automaton import RationaleAutomaton
+from care_verl.rollout.bank import SlotBank
+from care_verl.rollout.harvest import RationaleHarvest
+from care_verl.rollout.runner import check_runner, hook
+from care_verl.rollout.sender import EmbeddingSender
+from care_verl.rollout.settings import HarvestSettings
+
+INSTALL = "care_install_harvest"
+
+
+class HarvestWorkerExtension(vLLMColocateWorkerExtension):  # type: ignore[misc]
+    """verl's extension of the vLLM worker (weight sync), able to harvest rationales."""
+
+    def care_install_harvest(
+        self, settings: dict[str, Any], pieces: list[bytes], server_path: str
+    ) -> None:
+        """Hook this worker's model runner and connect to the server.
+
+        Hidden states are the same on all tensor-parallel ranks, and only the last pipeline stage
+        has them: one rank an engine harvests, the others return at once.
+
+        Args:
+            settings: `HarvestSettings` as a mapping.
+            pieces: bytes of each token id (`care_verl.vocabulary`).
+            server_path: the server's Unix socket.
+        """
+        if not (get_pp_group().is_last_rank and get_tp_group().is_first_rank):
+            return
+        runner: Any = self.model_runner
+        check_runner(runner)
+        config = runner.model_config
+        # A model's vocabulary is padded beyond the tokenizer's.
+        padding = [b""] * (config.get_vocab_size() - len(pieces))
+        tags = HarvestSettings.from_mapping(settings).tags
+        automaton = RationaleAutomaton.build([*pieces, *padding], tags, ())
+        bank = SlotBank(automaton, config.get_hidden_size(), torch.device(runner.device))
+        hook(runner, RationaleHarvest(bank, EmbeddingSender(server_path).put))

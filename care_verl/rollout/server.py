@@ -1,0 +1,119 @@
+"""verl's vLLM server, returning rationale embeddings and failing at once when its engine dies."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from verl.workers.rollout.replica import TokenOutput
+from verl.workers.rollout.vllm_rollout.vllm_async_server import vLLMHttpServer
+
+from care_verl.rollout.checks import V2_RUNNER_ENV, check_rollout_config
+from care_verl.rollout.extension import INSTALL, HarvestWorkerExtension
+from care_verl.rollout.inbox import EmbeddingInbox
+from care_verl.rollout.liveness import EngineWatch
+from care_verl.rollout.settings import (
+    CUSTOM_KEY,
+    EMBEDDING_FIELD,
+    TOKENS_FIELD,
+    HarvestRequest,
+    HarvestSettings,
+    harvest_settings,
+)
+from care_verl.rollout.ticket import Ticket
+from care_verl.vocabulary import vocab_bytes
+
+_CONNECT_TIMEOUT_S = 60.0
+# An embedding leaves the worker in the step after its request's last one.
+_ARRIVAL_TIMEOUT_S = 120.0
+
+
+class CareVLLMServer(vLLMHttpServer):  # type: ignore[misc]
+    """`vLLMHttpServer` that understands the sampling parameter `care_harvest`.
+
+    Without `rollout.custom.care_harvest` it differs from verl's server only in what happens when
+    the engine dies.
+    """
+
+    def _post_init(self, cuda_visible_devices: str) -> None:
+        super()._post_init(cuda_visible_devices)
+        self._harvest = harvest_settings(self.config.custom)
+        if self._harvest is not None:
+            check_rollout_config(self.config)
+            # On CUDA vLLM serves dense models with its V2 runner unless told otherwise. Engine
+            # and workers inherit the variable.
+            os.environ[V2_RUNNER_ENV] = "0"
+
+    def _get_worker_extension_cls(self) -> str:
+        if self._harvest is None:
+            return str(super()._get_worker_extension_cls())
+        return f"{HarvestWorkerExtension.__module__}.{HarvestWorkerExtension.__qualname__}"
+
+    async def run_server(self, args: argparse.Namespace) -> None:
+        """Start the engine as verl does, then watch it and install the harvest."""
+        await super().run_server(args)
+        self._watch = EngineWatch(self.engine, f"rollout replica {self.replica_rank}")
+        if self._harvest is not None:
+            self._inbox = await self._watch.unless_dead(self._install(self._harvest))
+
+    async def _install(self, harvest: HarvestSettings) -> EmbeddingInbox:
+        inbox = EmbeddingInbox()
+        path = await inbox.listen()
+        arguments = (harvest.to_mapping(), vocab_bytes(self.model_config.tokenizer), path)
+        await self.engine.collective_rpc(INSTALL, args=arguments)
+        await inbox.close_door(self.config.data_parallel_size, _CONNECT_TIMEOUT_S)
+        return inbox
+
+    async def generate(
+        self,
+        prompt_ids: list[int],
+        sampling_params: dict[str, Any],
+        request_id: str,
+        *args: Any,
+        **kwargs: Any,
+    ) -> TokenOutput:
+        """As verl's; where `sampling_params["care_harvest"]` asks for it, with the embedding.
+
+        Then `extra_fields` holds `care_embedding` (float32 [H], zeros without a rationale) and
+        `care_embedding_tokens`; an aborted request has neither.
+
+        Raises:
+            RolloutEngineDiedError: the engine is dead, or died meanwhile.
+            HarvestLostError: the response came, but its embedding will not.
+            ValueError: a malformed request, or one to a server without the harvest.
+        """
+        sampling_params = dict(sampling_params)
+        request = self._parse(sampling_params.pop(CUSTOM_KEY, False))
+        if request is None:
+            response = super().generate(prompt_ids, sampling_params, request_id, *args, **kwargs)
+            return await self._watch.unless_dead(response)
+        ticket = Ticket.draw(request.prefilled)
+        extra_args = sampling_params.get("extra_args") or {}
+        sampling_params["extra_args"] = {**extra_args, **ticket.as_extra_args()}
+        self._inbox.expect(ticket)
+        try:
+            response = super().generate(prompt_ids, sampling_params, request_id, *args, **kwargs)
+            output = await self._watch.unless_dead(response)
+            if output.stop_reason != "aborted":
+                arrival = self._inbox.receive(ticket, _ARRIVAL_TIMEOUT_S)
+                harvested = await self._watch.unless_dead(arrival)
+                output.extra_fields[EMBEDDING_FIELD] = harvested.embedding
+                output.extra_fields[TOKENS_FIELD] = harvested.tokens
+            return output
+        finally:
+            self._inbox.forget(ticket)
+
+    def _parse(self, value: object) -> HarvestRequest | None:
+        if self._harvest is not None:
+            return HarvestRequest.parse(value, self._harvest)
+        if value:
+            raise ValueError(
+                f"a request asks for a rationale embedding ({CUSTOM_KEY}), but this server does "
+                f"not harvest; set rollout.custom.{CUSTOM_KEY} before it starts"
+            )
+        return None
+
+    async def wait_until_dead(self) -> str:
+        """Return, once the engine is dead, what to say about it (see `watchdog`)."""
+        return await self._watch.died()

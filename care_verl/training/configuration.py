@@ -1,0 +1,104 @@
+"""One flag: `algorithm.adv_estimator=care` completed to a full configuration.
+
+Runs in the driver, inside verl's `validate_config`, before Ray starts. Values of `algorithm.care`
+are written to the places where verl reads them, so that the printed configuration is the one in
+force.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from care_verl.algorithm import CareConfig
+from care_verl.training.refusals import refuse_unsupported
+
+logger = logging.getLogger(__name__)
+
+ESTIMATOR = "care"
+TRAINER_MODE = "care"
+POLICY_LOSS = "care"
+PAPER_GROUP_SIZE = 8
+
+
+def is_care(config: DictConfig) -> bool:
+    """Whether this run asked for CARE."""
+    return str(config.algorithm.adv_estimator) == ESTIMATOR
+
+
+def care_config(config: DictConfig) -> CareConfig:
+    """The validated `algorithm.care` of a run. Raises ValueError on an unknown key or bad value."""
+    section = OmegaConf.select(config, "algorithm.care")
+    if section is None:
+        return CareConfig()
+    values = OmegaConf.to_container(section, resolve=True)
+    if not isinstance(values, Mapping):
+        raise ValueError(f"algorithm.care = {values!r}; expected a mapping of settings")
+    return CareConfig.from_mapping({str(key): value for key, value in values.items()})
+
+
+def expand(config: DictConfig) -> None:
+    """Complete a CARE run's configuration in place. Raises ValueError on what CARE cannot do."""
+    care = care_config(config)
+    refuse_unsupported(config)
+    with open_dict(config):
+        config.algorithm.care = care.to_mapping()
+        _expand_trainer(config)
+        _expand_rollout(config, care)
+        _expand_actor(config, care)
+        _expand_reward(config)
+    for warning in care.warnings_for(int(config.actor_rollout_ref.rollout.n)):
+        logger.warning(warning)
+
+
+def _expand_trainer(config: DictConfig) -> None:
+    config.trainer.v1.trainer_mode = TRAINER_MODE
+
+
+def _expand_rollout(config: DictConfig, care: CareConfig) -> None:
+    rollout = config.actor_rollout_ref.rollout
+    if int(rollout.n) == 1:
+        rollout.n = PAPER_GROUP_SIZE
+        logger.warning("rollout.n = 1 cannot form a group; CARE uses G = %d", PAPER_GROUP_SIZE)
+    rollout.calculate_log_probs = True
+    rollout.agent.agent_loop_manager_class = "care_verl.training.agent_loop.CareAgentLoopManager"
+    custom: dict[str, Any] = dict(rollout.get("custom") or {})
+    custom["care_harvest"] = {
+        "think_tag": care.regions.think_tag,
+        "answer_tag": care.regions.answer_tag,
+    }
+    rollout.custom = custom
+
+
+def _expand_actor(config: DictConfig, care: CareConfig) -> None:
+    actor = config.actor_rollout_ref.actor
+    actor.policy_loss.loss_mode = POLICY_LOSS
+    actor.clip_ratio_low = care.clip_low
+    actor.clip_ratio_high = care.clip_high
+    # Eq. 13's KL: per row the mean over its trained tokens, then the mean over S*.
+    actor.loss_agg_mode = "seq-mean-token-mean"
+    actor.use_kl_loss = care.beta > 0
+    actor.kl_loss_coef = care.beta
+    if actor.use_kl_loss and not actor.use_dynamic_bsz:
+        _default_reference_micro_batch(config)
+
+
+def _default_reference_micro_batch(config: DictConfig) -> None:
+    """A GRPO command line without KL names no reference micro-batch; take the rollout's."""
+    ref, rollout = config.actor_rollout_ref.ref, config.actor_rollout_ref.rollout
+    if ref.log_prob_micro_batch_size is None and ref.log_prob_micro_batch_size_per_gpu is None:
+        ref.log_prob_micro_batch_size_per_gpu = rollout.log_prob_micro_batch_size_per_gpu
+
+
+def _expand_reward(config: DictConfig) -> None:
+    """The verifier scores, unless the user brought a reward function of their own."""
+    manager = config.reward.reward_manager
+    own_function = config.reward.custom_reward_function.path is not None
+    if own_function or manager.source != "register" or manager.name != "naive":
+        return
+    manager.source = "importlib"
+    manager.name = "CareRewardManager"
+    manager.module.path = "pkg://care_verl.training.reward_manager"

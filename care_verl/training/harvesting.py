@@ -1,0 +1,39 @@
+"""The rollout client of a CARE worker: asks for a rationale embedding where a session wants one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from care_verl.training.fields import HARVEST
+
+
+class HarvestingClient:
+    """verl's client; requests marked with `HARVEST` also say where their rationale begins.
+
+    `opens_rationale(prompt_ids)` tells whether a prompt already holds the opening tag. That shows
+    only in the finished prompt, which a session builds itself.
+    """
+
+    def __init__(self, client: Any, opens_rationale: Callable[[Sequence[int]], bool]) -> None:
+        self._client = client
+        self._opens_rationale = opens_rationale
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def generate(
+        self,
+        request_id: str,
+        *,
+        prompt_ids: list[int],
+        sampling_params: dict[str, Any],
+        **kwargs: Any,
+    ) -> Any:
+        """As verl's, with the harvest request completed."""
+        if sampling_params.get(HARVEST):
+            begins = {"prefilled": self._opens_rationale(prompt_ids)}
+            sampling_params = {**sampling_params, HARVEST: begins}
+        return await self._client.generate(
+            request_id, prompt_ids=prompt_ids, sampling_params=sampling_params, **kwargs
+        )

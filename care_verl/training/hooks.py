@@ -1,0 +1,86 @@
+"""Where the plugin takes hold of verl. Everything here is inert unless a run asks for CARE.
+
+| verl 0.9.1 | what for |
+|---|---|
+| `verl.utils.config.validate_config` | completes and checks the configuration before Ray starts |
+| `verl.trainer.ppo.core_algos` registries | policy loss `care`, advantage estimator `care` |
+| `verl.trainer.ppo.v1` trainer registry | trainer mode `care` |
+| `hydra.core.plugins`, once Hydra is imported | `+recipe=NAME` |
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from types import ModuleType
+from typing import Any, NoReturn
+
+from care_verl.platform import when_imported
+
+VALIDATE_PARAMETERS = ["config", "use_reference_policy", "use_critic"]
+
+
+def install() -> None:
+    """Hook into verl, now or as soon as it has imported each part."""
+    when_imported("verl.utils.config", complete_before_validation)
+    when_imported("verl.trainer.ppo.core_algos", register_algorithms)
+    when_imported("verl.trainer.ppo.v1", register_trainer)
+    when_imported("hydra.main", register_recipes)
+
+
+def complete_before_validation(module: ModuleType) -> None:
+    """Wrap `validate_config` so that a CARE run is expanded first.
+
+    Raises RuntimeError when verl's function does not take the parameters known here.
+    """
+    validate = module.validate_config
+    parameters = list(inspect.signature(validate).parameters)
+    if parameters != VALIDATE_PARAMETERS:
+        raise RuntimeError(
+            f"verl.utils.config.validate_config takes {parameters}, care-verl knows "
+            f"{VALIDATE_PARAMETERS}; use verl 0.9.1"
+        )
+
+    @functools.wraps(validate)
+    def validate_config(config: Any, use_reference_policy: bool, use_critic: bool) -> None:
+        from care_verl.training.configuration import expand, is_care
+
+        if is_care(config):
+            expand(config)
+            # verl asked before the expansion switched the KL term on or off.
+            use_reference_policy = bool(config.actor_rollout_ref.actor.use_kl_loss)
+        validate(config=config, use_reference_policy=use_reference_policy, use_critic=use_critic)
+
+    module.validate_config = validate_config
+
+
+def register_algorithms(module: ModuleType) -> None:
+    """The policy loss, and an estimator name that only CARE's trainer may compute."""
+    from care_verl.training.policy_loss import care_policy_loss
+
+    module.register_policy_loss("care")(care_policy_loss)
+    module.register_adv_est("care")(_needs_care_trainer)
+
+
+def _needs_care_trainer(*args: Any, **kwargs: Any) -> NoReturn:
+    raise RuntimeError(
+        "algorithm.adv_estimator=care was computed outside CARE's trainer; start the run with "
+        "`python -m verl.trainer.main_ppo` and trainer.use_v1=True, so that the plugin can "
+        "complete the configuration"
+    )
+
+
+def register_trainer(module: ModuleType) -> None:
+    """Trainer mode `care`."""
+    from care_verl.training.trainer import CareTrainer
+
+    module.register_trainer("care")(CareTrainer)
+
+
+def register_recipes(module: ModuleType) -> None:
+    """Put the shipped recipes on Hydra's search path."""
+    from hydra.core.plugins import Plugins
+
+    from care_verl.training.recipes import RecipeSearchPath
+
+    Plugins.instance().register(RecipeSearchPath)

@@ -1,0 +1,64 @@
+"""The trainer waits for rollouts only as long as somebody is there to make them."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import ray
+
+PING_SECONDS = 5.0
+
+
+class RolloutActorDiedError(RuntimeError):
+    """An actor that rollouts depend on is gone; without it the trainer would wait for ever."""
+
+
+class ActorPings:
+    """Asks actors, by name, whether they still answer; at most every `PING_SECONDS`."""
+
+    def __init__(self, actors: Mapping[str, Any]) -> None:
+        self._actors = dict(actors)
+        self._pings: dict[Any, str] = {}
+        self._last = 0.0
+
+    def check(self) -> None:
+        """Raise RolloutActorDiedError for an actor that died. A busy one is only late."""
+        if time.monotonic() - self._last < PING_SECONDS:
+            return
+        self._last = time.monotonic()
+        waiting = set(self._pings.values())
+        for name, actor in self._actors.items():
+            if name not in waiting:
+                self._pings[actor.__ray_ready__.remote()] = name
+        answered, _ = ray.wait(list(self._pings), num_returns=len(self._pings), timeout=0)
+        for ping in answered:
+            self._read(ping, self._pings.pop(ping))
+
+    def _read(self, ping: Any, name: str) -> None:
+        try:
+            ray.get(ping)
+        except ray.exceptions.RayActorError as error:
+            raise RolloutActorDiedError(
+                f"{name} died, so this step can never be completed; its log says why. The run "
+                "ends here: fix the cause and resume from the last checkpoint"
+            ) from error
+
+
+def named(kind: str, actors: Sequence[Any]) -> dict[str, Any]:
+    """Actors of one kind under names for messages."""
+    return {f"{kind} {number}": actor for number, actor in enumerate(actors)}
+
+
+def check_while_polling(replay_buffer: Any, check: Callable[[], None]) -> None:
+    """Make a verl replay buffer call `check` before each wait for more rollouts."""
+    wait = replay_buffer._wait_for_next_poll
+
+    @functools.wraps(wait)
+    def checked_wait(*args: Any, **kwargs: Any) -> Any:
+        check()
+        return wait(*args, **kwargs)
+
+    replay_buffer._wait_for_next_poll = checked_wait

@@ -1,0 +1,58 @@
+"""Operations on rows in verl's TransferQueue that CARE needs and verl does not offer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+import torch
+import transfer_queue as tq
+from tensordict import TensorDict
+from transfer_queue import KVBatchMeta
+from verl.utils.tensordict_utils import list_of_dict_to_tensordict
+
+MASKS = ("response_mask", "loss_mask")
+
+
+def clear_masks(partition_id: str, keys: Sequence[str], masks: Sequence[torch.Tensor]) -> None:
+    """Zero the masks of padding rows, whose response masks [T] are given: they count nowhere."""
+    if not keys:
+        return
+    fields = [{name: torch.zeros_like(mask) for name in MASKS} for mask in masks]
+    tq.kv_batch_put(
+        keys=list(keys), partition_id=partition_id, fields=list_of_dict_to_tensordict(fields)
+    )
+
+
+def copy_as_padding(partition_id: str, key: str, tag: Mapping[str, Any], count: int) -> KVBatchMeta:
+    """`count` copies of a row under new keys, masks cleared and tagged as padding.
+
+    verl's own padding is synthetic text; a vision-language model cannot run a micro-batch
+    without an image, so padding is always made of real rows.
+    """
+    row: TensorDict = tq.kv_batch_get(keys=[key], partition_id=partition_id)[0]
+    sample = dict(row.items())
+    sample.update({name: torch.zeros_like(sample[name]) for name in MASKS})
+    name = f"pad{uuid4().hex}"
+    batch: KVBatchMeta = tq.kv_batch_put(
+        keys=[f"{name}_{i}_0" for i in range(count)],
+        partition_id=partition_id,
+        fields=list_of_dict_to_tensordict([dict(sample) for _ in range(count)]),
+        tags=[{**tag, "is_padding": True} for _ in range(count)],
+    )
+    return batch
+
+
+def put_by_key(
+    batch: KVBatchMeta, fields_by_key: Mapping[str, Mapping[str, torch.Tensor]]
+) -> KVBatchMeta:
+    """Write each row's fields in the order of `batch`; the result knows the new fields."""
+    fields = [dict(fields_by_key[key]) for key in batch.keys]
+    updated: KVBatchMeta = tq.kv_batch_put(
+        keys=batch.keys,
+        partition_id=batch.partition_id,
+        fields=list_of_dict_to_tensordict(fields),
+        tags=batch.tags,
+    )
+    return updated

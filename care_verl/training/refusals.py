@@ -1,0 +1,95 @@
+"""What a CARE run cannot be combined with, refused before Ray starts.
+
+Each message names the key, its value and the remedy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from care_verl.rollout.checks import check_rollout_config
+
+
+def refuse_unsupported(config: DictConfig) -> None:
+    """Raise ValueError for the first setting that CARE cannot work with."""
+    _refuse_trainer(config)
+    _refuse_reward(config)
+    _refuse_algorithm(config)
+    _refuse_actor(config)
+    check_rollout_config(config.actor_rollout_ref.rollout)
+
+
+def _refuse(config: DictConfig, key: str, allowed: tuple[Any, ...], remedy: str) -> None:
+    value = OmegaConf.select(config, key)
+    if value not in allowed:
+        expected = " or ".join(repr(item) for item in allowed)
+        raise ValueError(f"{key} = {value!r}; CARE needs {expected}: {remedy}")
+
+
+def _refuse_trainer(config: DictConfig) -> None:
+    _refuse(config, "trainer.use_v1", (True,), "verl's V1 trainer carries the group stage")
+    _refuse(
+        config,
+        "trainer.v1.trainer_mode",
+        ("sync", "care"),
+        "an asynchronous trainer scores rows under other weights than decoded them",
+    )
+    _refuse(
+        config,
+        "actor_rollout_ref.rollout.agent.agent_loop_manager_class",
+        (None, "care_verl.training.agent_loop.CareAgentLoopManager"),
+        "the group stage lives in the agent-loop manager; leave the key unset",
+    )
+
+
+def _refuse_reward(config: DictConfig) -> None:
+    model = config.reward.reward_model
+    if model.enable and not model.enable_resource_pool:
+        raise ValueError(
+            "reward.reward_model.enable = True with enable_resource_pool = False (a colocated "
+            "reward model) scores only after sampling, but CARE picks anchors while groups are "
+            "decoded; give the reward model its own pool (reward.reward_model."
+            "enable_resource_pool=True) or use a rule-based reward"
+        )
+
+
+def _refuse_algorithm(config: DictConfig) -> None:
+    _refuse(
+        config,
+        "algorithm.use_kl_in_reward",
+        (False,),
+        "Eq. 13 has its KL in the loss; set algorithm.care.beta instead",
+    )
+    for key in ("rollout_is", "rollout_rs"):
+        _refuse(
+            config,
+            f"algorithm.rollout_correction.{key}",
+            (None,),
+            "CARE's advantages are not corrected for an off-policy rollout",
+        )
+    if OmegaConf.select(config, "algorithm.filter_groups.enable"):
+        raise ValueError(
+            "algorithm.filter_groups.enable = True removes all-wrong groups before CARE can "
+            "rescue them; set it to False (CARE skips all-right groups by itself)"
+        )
+
+
+def _refuse_actor(config: DictConfig) -> None:
+    _refuse(
+        config,
+        "actor_rollout_ref.actor.strategy",
+        ("fsdp", "fsdp2"),
+        "other engines were not tried",
+    )
+    _refuse(
+        config,
+        "actor_rollout_ref.actor.policy_loss.loss_mode",
+        ("vanilla", "care"),
+        "CARE brings its own policy loss (Eq. 12); leave the key unset",
+    )
+    if config.critic.enable:
+        raise ValueError("critic.enable = True; CARE has no critic, set it to null or False")
+    if OmegaConf.select(config, "distillation.enabled"):
+        raise ValueError("distillation.enabled = True cannot be combined with CARE")

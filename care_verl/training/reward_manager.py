@@ -1,0 +1,71 @@
+"""The reward of Eq. 1: verl's reward loop asks, the verifier answers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from verl import DataProto
+from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
+
+from care_verl.algorithm import verifiable_reward
+from care_verl.training.configuration import care_config
+from care_verl.training.prompts import opens_rationale
+from care_verl.verifier import verify
+
+
+class CareRewardManager(RewardManagerBase):  # type: ignore[misc]
+    """Scores one row: reward = (1 - lambda)·acc + lambda·fmt (Eq. 1).
+
+    Every row reports the same keys (`acc`, `fmt`, `pred`, `rule`), whatever the verdict, because
+    verl takes the columns of a validation table from its first row.
+    """
+
+    def __init__(
+        self,
+        config: DictConfig,
+        tokenizer: Any,
+        compute_score: Any = None,
+        reward_router_address: str | None = None,
+        reward_model_tokenizer: Any = None,
+    ) -> None:
+        del reward_router_address, reward_model_tokenizer
+        super().__init__(config, tokenizer, compute_score)
+        self.care = care_config(config)
+
+    async def run_single(self, data: DataProto) -> dict[str, Any]:
+        """Verdict of the last row of `data`. Raises KeyError when the row has no ground truth."""
+        item = data[-1:][0]
+        return await asyncio.get_running_loop().run_in_executor(None, self._score, item)
+
+    def _score(self, item: Any) -> dict[str, Any]:
+        fields = item.non_tensor_batch
+        regions = self.care.regions
+        prompt = [int(token) for token in item.batch["prompts"]]
+        verdict = verify(
+            self._response_text(item),
+            fields["reward_model"]["ground_truth"],
+            data_source=str(fields.get("data_source", "")),
+            choices=(fields.get("extra_info") or {}).get("choices"),
+            think_tag=regions.think_tag,
+            answer_tag=regions.answer_tag,
+            prefilled=opens_rationale(self.tokenizer, prompt, regions),
+        )
+        acc, fmt = torch.tensor(verdict.acc), torch.tensor(verdict.fmt)
+        reward = verifiable_reward(acc, fmt, self.care.lam)
+        return {
+            "reward_score": float(reward),
+            "reward_extra_info": {
+                "acc": float(verdict.acc),
+                "fmt": float(verdict.fmt),
+                "pred": "" if verdict.answer is None else str(verdict.answer),
+                "rule": verdict.rule,
+            },
+        }
+
+    def _response_text(self, item: Any) -> str:
+        responses, mask = item.batch["responses"], item.batch["attention_mask"]
+        length = int(mask[-responses.shape[-1] :].sum())
+        return str(self.tokenizer.decode(responses[:length], skip_special_tokens=True))

@@ -1,0 +1,144 @@
+"""The rows of one step as the algorithm wants them: sequence advantages, kept and padded rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from care_verl.algorithm import CareAdvantages, CareConfig, care_advantages, care_metrics
+from care_verl.training.fields import CARE, EMBEDDING, RGR_SKIPPED
+from care_verl.training.records import ORIGINAL, RowRecord
+
+
+@dataclass(frozen=True)
+class StepRows:
+    """All B rows of a step, sorted by group and session, so that ties never depend on timing.
+
+    `keys` are the queue's, `tags` its row tags; `response_masks` are B tensors [T_i], 1 on
+    decoded tokens; `embedding` is [B, H], zeros for reflections.
+    """
+
+    keys: list[str]
+    tags: list[dict[str, Any]]
+    records: list[RowRecord]
+    response_masks: list[Tensor]
+    embedding: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        keys: Sequence[str],
+        tags: Sequence[dict[str, Any]],
+        extra_fields: Sequence[dict[str, Any]],
+        response_masks: Sequence[Tensor],
+    ) -> StepRows:
+        """From the queue's columns. Raises RuntimeError when no rollout arrived at all."""
+        if not keys:
+            raise RuntimeError(
+                "no rollout arrived in this step: every session failed; the rollout errors are "
+                "logged above"
+            )
+        records: list[RowRecord] = [fields[CARE] for fields in extra_fields]
+        order = sorted(range(len(keys)), key=lambda i: (_uid(keys[i]), records[i].session))
+        return cls(
+            keys=[keys[i] for i in order],
+            tags=[tags[i] for i in order],
+            records=[records[i] for i in order],
+            response_masks=[response_masks[i] for i in order],
+            embedding=_embeddings([extra_fields[i].get(EMBEDDING) for i in order]),
+        )
+
+    @property
+    def uids(self) -> list[str]:
+        return [_uid(key) for key in self.keys]
+
+    @property
+    def acc(self) -> Tensor:
+        return torch.tensor([record.acc for record in self.records])
+
+    @property
+    def reward(self) -> Tensor:
+        return torch.tensor([record.reward for record in self.records])
+
+    @property
+    def think_len(self) -> Tensor:
+        return torch.tensor([record.spans.think_len for record in self.records])
+
+    @property
+    def reflected_from(self) -> Tensor:
+        """[B]: the row index of each reflection's source, -1 for originals."""
+        index = {
+            (_uid(key), record.session): i
+            for i, (key, record) in enumerate(zip(self.keys, self.records, strict=True))
+        }
+        sources = [
+            ORIGINAL
+            if record.reflected_from == ORIGINAL
+            else index[_uid(key), record.reflected_from]
+            for key, record in zip(self.keys, self.records, strict=True)
+        ]
+        return torch.tensor(sources)
+
+    def advantages(self, config: CareConfig) -> CareAdvantages:
+        """Sequence advantages of all rows."""
+        return care_advantages(
+            reward=self.reward,
+            acc=self.acc,
+            uid=self.uids,
+            think_len=self.think_len,
+            answer_len=torch.tensor([record.spans.answer_len for record in self.records]),
+            embedding=self.embedding,
+            logp_old=torch.tensor([record.logp for record in self.records]),
+            reflected_from=self.reflected_from,
+            config=config,
+            response_len=torch.tensor([tag["response_len"] for tag in self.tags]),
+        )
+
+    def metrics(self, result: CareAdvantages, config: CareConfig) -> dict[str, float]:
+        """The `care/` metrics and verl's score and length metrics, over all rows."""
+        skipped = Counter(tag[RGR_SKIPPED] for tag in self.tags if RGR_SKIPPED in tag)
+        care = care_metrics(
+            result, self.acc, self.think_len, self.reflected_from, config, rgr_skipped=skipped
+        )
+        tokens = torch.tensor([float(tag["response_len"]) for tag in self.tags])
+        kept = tokens[result.advantage != 0].sum() / tokens.sum()
+        return {
+            **{f"care/{name}": value for name, value in care.items()},
+            "care/tokens/updated_share": float(kept),
+            "care/tokens/total": float(tokens.sum()),
+            **self._originals_metrics(),
+        }
+
+    def _originals_metrics(self) -> dict[str, float]:
+        """What the policy does by itself: means over the originals, without reflections."""
+        original = self.reflected_from == ORIGINAL
+        length = torch.tensor([float(tag["response_len"]) for tag in self.tags])[original]
+        score = self.reward[original]
+        metrics = {"care/acc/mean": float(self.acc[original].mean())}
+        for name in ("critic/score", "critic/rewards"):
+            metrics |= _spread(name, score)
+        return metrics | _spread("response_length", length)
+
+
+def _uid(key: str) -> str:
+    return key.rsplit("_", 2)[0]
+
+
+def _embeddings(values: Sequence[Any]) -> Tensor:
+    """[B, H]; rows without one, the reflections, get zeros."""
+    present = [torch.as_tensor(value) for value in values if value is not None]
+    zeros = torch.zeros_like(present[0])
+    return torch.stack([zeros if value is None else torch.as_tensor(value) for value in values])
+
+
+def _spread(name: str, values: Tensor) -> dict[str, float]:
+    return {
+        f"{name}/mean": float(values.mean()),
+        f"{name}/max": float(values.max()),
+        f"{name}/min": float(values.min()),
+    }

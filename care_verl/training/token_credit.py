@@ -1,0 +1,53 @@
+"""Per-token advantages (Eq. 11) of the rows that go on, as fields for verl's queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from care_verl.algorithm import CareConfig, region_weights, token_advantages
+from care_verl.training.fields import IN_S_STAR
+from care_verl.training.rows import StepRows
+
+Fields = dict[str, Tensor]
+
+
+def row_credit(token_advantage: Tensor, in_s_star: bool) -> Fields:
+    """The queue fields of one row: `token_advantage` [T] and whether it counts in |S*|."""
+    return {
+        "advantages": token_advantage,
+        "returns": token_advantage,
+        IN_S_STAR: torch.tensor([float(in_s_star)]),
+    }
+
+
+def credit_fields(
+    rows: StepRows, advantage: Tensor, updated: Sequence[int], config: CareConfig
+) -> tuple[dict[str, Fields], int]:
+    """Fields of the `updated` rows by key, and how many of them are left without any weight.
+
+    advantage: [B], sequence advantages of all rows; `updated` are the indices where it is not 0.
+    """
+    if not updated:
+        return {}, 0
+    masks = [rows.response_masks[i] for i in updated]
+    weights = region_weights(
+        [rows.records[i].spans for i in updated],
+        rows.acc[list(updated)],
+        pad_sequence(masks, batch_first=True),
+        config,
+    )
+    credit, without_weight = token_advantages(advantage[list(updated)], weights, config.eps_w)
+    fields = {
+        rows.keys[i]: row_credit(credit[place, : len(mask)].float(), True)
+        for place, (i, mask) in enumerate(zip(updated, masks, strict=True))
+    }
+    return fields, int(without_weight.sum())
+
+
+def no_credit(length: int) -> Fields:
+    """Fields of a padding row of `length` response tokens."""
+    return row_credit(torch.zeros(length), False)

@@ -1,0 +1,58 @@
+"""The FSDP actor of a CARE run.
+
+verl hands a policy loss one micro-batch of one rank. Eq. 12 divides by |S*| of the whole global
+mini-batch, so the count is taken here, once per mini-batch and over all data-parallel ranks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed
+from tensordict import TensorDict
+from verl.utils import tensordict_utils as tu
+from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
+
+from care_verl.training.activation import require_active
+from care_verl.training.fields import IN_S_STAR
+from care_verl.training.oracle import OraclePooling
+
+
+class CareTrainingWorker(TrainingWorker):  # type: ignore[misc]
+    """verl's training worker with |S*| as the global batch size and, on request, the oracle."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._oracle = OraclePooling(self.engine)
+
+    def train_batch(self, data: TensorDict) -> TensorDict:
+        """One optimizer step on one mini-batch (this rank's rows)."""
+        count = global_row_count(
+            data[IN_S_STAR], self.engine.get_data_parallel_group(), self.device_name
+        )
+        tu.assign_non_tensor(data, global_batch_size=count)
+        return super().train_batch(data)
+
+    def infer_batch(self, data: TensorDict) -> TensorDict:
+        """Log-probabilities; with rationale ranges in `data`, also the oracle's embeddings."""
+        with self._oracle.watching(data):
+            return super().infer_batch(data)
+
+
+def global_row_count(in_s_star: torch.Tensor, dp_group: Any, device: str) -> int:
+    """|S*|: rows with a nonzero advantage, summed over the data-parallel ranks. [B] in."""
+    count = (in_s_star != 0).sum().to(device)
+    if dp_group is not None:
+        torch.distributed.all_reduce(count, op=torch.distributed.ReduceOp.SUM, group=dp_group)
+    return int(count.item())
+
+
+class CareActorRolloutRefWorker(ActorRolloutRefWorker):  # type: ignore[misc]
+    """verl's hybrid worker around `CareTrainingWorker`."""
+
+    actor_worker_cls = CareTrainingWorker
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        require_active("an FSDP actor")
+        super().__init__(*args, **kwargs)

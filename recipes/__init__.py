@@ -1,0 +1,1 @@
+"""Hydra recipes for verl, shipped as `care_verl.recipes`: `+recipe=NAME`."""

