@@ -138,7 +138,7 @@ def _farthest_first(pool: Tensor, available: Tensor, wanted: Tensor) -> Tensor:
     newest = torch.zeros_like(group)
     for count in range(1, int(wanted.max())):
         to_newest = 1 - (pool * pool[group, newest][:, None]).sum(2)
-        nearest_chosen = to_newest
+        nearest_chosen = torch.minimum(nearest_chosen, to_newest)
         newest = nearest_chosen.masked_fill(chosen | ~available, -torch.inf).argmax(1)
         chosen[group, newest] |= count < wanted
     return chosen

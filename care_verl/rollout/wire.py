@@ -5,8 +5,8 @@ A header, then the embedding as raw little-endian float32. Nothing is unpickled.
 
 from __future__ import annotations
 
-import asyncio
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,8 +35,20 @@ def encode(harvested: Harvested) -> bytes:
     return header + harvested.embedding.astype(_FLOAT).tobytes()
 
 
-async def read_one(stream: asyncio.StreamReader) -> Harvested:
-    """The next message. Raises `asyncio.IncompleteReadError` where the stream has ended."""
-    key, tokens, width = _HEADER.unpack(await stream.readexactly(_HEADER.size))
-    values = await stream.readexactly(width * _FLOAT.itemsize)
-    return Harvested(key, np.frombuffer(values, _FLOAT).astype(np.float32), tokens)
+class Decoder:
+    """Cuts a stream of bytes into messages."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Harvested]:
+        """The messages that `data` completes."""
+        self._pending += data
+        while len(self._pending) >= _HEADER.size:
+            key, tokens, width = _HEADER.unpack_from(self._pending)
+            end = _HEADER.size + width * _FLOAT.itemsize
+            if len(self._pending) < end:
+                return
+            values = bytes(self._pending[_HEADER.size : end])
+            del self._pending[:end]
+            yield Harvested(key, np.frombuffer(values, _FLOAT).astype(np.float32), tokens)

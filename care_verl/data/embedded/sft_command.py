@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+COLD_START_STEPS = 300
 BATCH_ROWS = 32
 LEARNING_RATE = 2e-3
 WARMUP_STEPS = 20
@@ -39,7 +40,7 @@ def sft_command(model: Path, data: Path, out: Path, seed: int, steps: int) -> li
         "trainer.total_epochs": 1,
         "trainer.total_training_steps": steps,
         "trainer.save_freq": steps,
-        "trainer.logger": "[console]",
+        "trainer.logger": "[console,file]",
         "trainer.resume_mode": "disable",
         "trainer.default_local_dir": out,
         "checkpoint.save_contents": "[model,hf_model]",

@@ -1,0 +1,65 @@
+"""From nothing to a policy that reinforcement learning can improve.
+
+The cold start is supervised training on imperfect demonstrations (`demonstrations`), by verl's own
+SFT trainer, for a fixed number of steps. After it the policy reads most bars and computes some of
+the results, with the right one the likeliest: what is missing lies in both steps.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.progress import Progress
+
+from care_verl.data.embedded.logged_run import logged_run
+from care_verl.data.embedded.prepare import EmbeddedPaths, prepare_embedded
+from care_verl.data.embedded.sft_command import COLD_START_STEPS, sft_command
+from care_verl.data.embedded.whole import all_or_nothing
+
+__all__ = ["EmbeddedPaths", "cold_start", "prepare_embedded"]
+
+
+def cold_start(
+    paths: EmbeddedPaths,
+    seed: int,
+    steps: int = COLD_START_STEPS,
+    progress: Progress | None = None,
+) -> Path:
+    """Train the model on the demonstrations; return the policy's folder, in Hugging Face's form.
+
+    The trainer runs in a process of its own and writes `cold_start.log` beside the data. `progress`
+    is given a bar of steps. A policy that an earlier call finished is returned as it is.
+
+    Raises CommandFailed when the trainer ends with an error.
+    """
+    policy = paths.root / f"policy-seed{seed}-steps{steps}"
+    if policy.exists():
+        return policy
+    with all_or_nothing(policy) as unfinished:
+        checkpoints = unfinished / "checkpoints"
+        metrics = unfinished / "metrics.jsonl"
+        logged_run(
+            sft_command(paths.model, paths.sft, checkpoints, seed, steps),
+            paths.root / "cold_start.log",
+            # Threads that spin while they wait take the cores from the process that loads data.
+            {"VERL_FILE_LOGGER_PATH": str(metrics), "OMP_WAIT_POLICY": "PASSIVE"},
+            _bar(progress, steps, metrics),
+        )
+        exported = checkpoints / f"global_step_{steps}" / "huggingface"
+        for item in exported.iterdir():
+            item.rename(unfinished / item.name)
+        shutil.rmtree(checkpoints)
+    return policy
+
+
+def _bar(progress: Progress | None, steps: int, metrics: Path) -> Callable[[], None]:
+    """A function that moves the bar to the number of steps that `metrics` holds."""
+    if progress is None:
+        return lambda: None
+    task = progress.add_task("Cold start (verl's SFT trainer)", total=steps, info="")
+
+    def move() -> None:
+        if metrics.exists():
+            progress.update(task, completed=metrics.read_bytes().count(b"\n"))
+
+    return move

@@ -1,0 +1,3 @@
+"""verl loads the plugin, and with it what the CPU platform mends in other packages."""
+
+import verl  # noqa: F401

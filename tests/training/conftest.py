@@ -1,0 +1,32 @@
+"""verl's own configuration, composed as `main_ppo` composes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hydra import compose, initialize_config_module
+from omegaconf import DictConfig
+
+WORKING_GRPO_LINE = [
+    "algorithm.adv_estimator=grpo",
+    "data.train_batch_size=32",
+    "actor_rollout_ref.model.path=/models/policy",
+    "actor_rollout_ref.actor.ppo_mini_batch_size=32",
+    "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=4",
+    "actor_rollout_ref.rollout.name=vllm",
+    "actor_rollout_ref.rollout.n=8",
+    "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=4",
+]
+
+
+@pytest.fixture(scope="session")
+def composed() -> Callable[..., DictConfig]:
+    """A function: Hydra overrides on top of a working GRPO command line -> configuration."""
+    import verl  # noqa: F401  # loads the plugin, as `python -m verl...` does
+
+    def build(*overrides: str) -> DictConfig:
+        with initialize_config_module("verl.trainer.config", version_base=None):
+            return compose("ppo_trainer", overrides=[*WORKING_GRPO_LINE, *overrides])
+
+    return build
