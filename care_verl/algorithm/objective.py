@@ -123,7 +123,7 @@ def _log_ratio(log_prob: Tensor, other: Tensor, mask: Tensor) -> Tensor:
     # Masked before the subtraction: NaN at a masked position would reach the gradient otherwise.
     ours = log_prob.to(dtype).masked_fill(mask == 0, 0.0)
     theirs = other.to(dtype).masked_fill(mask == 0, 0.0)
-    return (ours - theirs)
+    return (ours - theirs).clamp(-_MAX_LOG_RATIO, _MAX_LOG_RATIO)
 
 
 def _at_least_one(num_rows: float | Tensor) -> float | Tensor:

@@ -117,6 +117,7 @@ def _spread_nearest(
     place = torch.arange(order.shape[1], device=order.device)
     pool_size = torch.minimum(candidates.sum(1), k_prime.clamp(min=config.M))
     chosen = place < k_prime[:, None]
+    # More than K' failures to choose from: K' = K in all of these groups.
     crowded = (pool_size > k_prime).nonzero().flatten()
     if len(crowded):
         pool = order[crowded, : int(pool_size.max())]
@@ -124,23 +125,23 @@ def _spread_nearest(
         chosen[crowded, : pool.shape[1]] = _farthest_first(
             rollouts.embedding[groups.rows[crowded].gather(1, pool)],
             place[: pool.shape[1]] < pool_size[crowded, None],
-            k_prime[crowded],
+            config.K,
         )
     return torch.zeros_like(candidates).scatter(1, order, chosen)
 
 
-def _farthest_first(pool: Tensor, available: Tensor, wanted: Tensor) -> Tensor:
-    """Which of the pool, [n, P, H] in ascending distance to the anchor, are chosen: bool [n, P]."""
+def _farthest_first(pool: Tensor, available: Tensor, count: int) -> Tensor:
+    """The `count` chosen of each pool, bool [n, P]; `pool` [n, P, H] has the nearest first."""
     chosen = torch.zeros_like(available)
     chosen[:, 0] = True
     group = torch.arange(len(pool), device=pool.device)
     nearest_chosen = torch.full(available.shape, torch.inf, dtype=pool.dtype, device=pool.device)
     newest = torch.zeros_like(group)
-    for count in range(1, int(wanted.max())):
+    for _ in range(count - 1):
         to_newest = 1 - (pool * pool[group, newest][:, None]).sum(2)
         nearest_chosen = torch.minimum(nearest_chosen, to_newest)
         newest = nearest_chosen.masked_fill(chosen | ~available, -torch.inf).argmax(1)
-        chosen[group, newest] |= count < wanted
+        chosen[group, newest] = True
     return chosen
 
 

@@ -106,7 +106,7 @@ class CareAgentLoopWorker(_WorkerBase):  # type: ignore[misc]
         """Score a row, attach its record and put it into the queue."""
         await self._compute_score([output], kwargs=fields)
         record = self._record(output, int(fields["session_id"]), reflected_from)
-        output.extra_fields[CARE] = record
+        output.extra_fields[CARE] = record.to_mapping()
         await super()._agent_loop_postprocess(output, False, **fields)
         return record
 

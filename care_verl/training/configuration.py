@@ -19,7 +19,9 @@ from care_verl.training.refusals import refuse_unsupported
 logger = logging.getLogger(__name__)
 
 ESTIMATOR = "care"
-TRAINER_MODE = "care"
+TRAINER_MODE = "care_verl_plugin"
+"""So named for the error of a process without the plugin: Unknown trainer 'care_verl_plugin'."""
+
 POLICY_LOSS = "care"
 PAPER_GROUP_SIZE = 8
 

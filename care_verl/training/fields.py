@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 CARE = "care"
-"""Key in a row's `extra_fields`: a `RowRecord` mapping written by the agent-loop worker."""
+"""Key in a row's `extra_fields`: a `RowRecord` as a mapping, written by the agent-loop worker."""
 
 EMBEDDING = "care_embedding"
 """Key in a row's `extra_fields`: rationale embedding, float32 [H], harvested in vLLM."""

@@ -4,7 +4,7 @@
 |---|---|
 | `verl.utils.config.validate_config` | completes and checks the configuration before Ray starts |
 | `verl.trainer.ppo.core_algos` registries | policy loss `care`, advantage estimator `care` |
-| `verl.trainer.ppo.v1` trainer registry | trainer mode `care` |
+| `verl.trainer.ppo.v1` trainer registry | trainer mode `care_verl_plugin` |
 | `hydra.core.plugins`, once Hydra is imported | `+recipe=NAME` |
 """
 
@@ -71,10 +71,11 @@ def _needs_care_trainer(*args: Any, **kwargs: Any) -> NoReturn:
 
 
 def register_trainer(module: ModuleType) -> None:
-    """Trainer mode `care`."""
+    """The trainer behind `algorithm.adv_estimator=care`."""
+    from care_verl.training.configuration import TRAINER_MODE
     from care_verl.training.trainer import CareTrainer
 
-    module.register_trainer("care")(CareTrainer)
+    module.register_trainer(TRAINER_MODE)(CareTrainer)
 
 
 def register_recipes(module: ModuleType) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,19 @@ class RowRecord:
     spans: TokenSpans
     logp: float
     reflected_from: int = ORIGINAL
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain values: the queue's own encoding turns a dataclass into a dict by itself."""
+        return asdict(self)
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> RowRecord:
+        """The inverse of `to_mapping`; ranges may come back as lists."""
+        spans = {
+            name: tuple(value) if isinstance(value, Sequence) else value
+            for name, value in mapping["spans"].items()
+        }
+        return cls(**{**mapping, "spans": TokenSpans(**spans)})
 
 
 def read_accuracy(extra_fields: Mapping[str, Any]) -> float:

@@ -33,13 +33,13 @@ def _refuse_trainer(config: DictConfig) -> None:
     _refuse(
         config,
         "trainer.v1.trainer_mode",
-        ("sync", "care"),
+        ("sync",),
         "an asynchronous trainer scores rows under other weights than decoded them",
     )
     _refuse(
         config,
         "actor_rollout_ref.rollout.agent.agent_loop_manager_class",
-        (None, "care_verl.training.agent_loop.CareAgentLoopManager"),
+        (None,),
         "the group stage lives in the agent-loop manager; leave the key unset",
     )
 
@@ -86,7 +86,7 @@ def _refuse_actor(config: DictConfig) -> None:
     _refuse(
         config,
         "actor_rollout_ref.actor.policy_loss.loss_mode",
-        ("vanilla", "care"),
+        ("vanilla",),
         "CARE brings its own policy loss (Eq. 12); leave the key unset",
     )
     if config.critic.enable:

@@ -43,7 +43,7 @@ class StepRows:
                 "no rollout arrived in this step: every session failed; the rollout errors are "
                 "logged above"
             )
-        records: list[RowRecord] = [fields[CARE] for fields in extra_fields]
+        records = [RowRecord.from_mapping(fields[CARE]) for fields in extra_fields]
         order = sorted(range(len(keys)), key=lambda i: (_uid(keys[i]), records[i].session))
         return cls(
             keys=[keys[i] for i in order],

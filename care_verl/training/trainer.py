@@ -36,7 +36,7 @@ POLL_SECONDS = 0.05
 
 
 class CareTrainer(PPOTrainerSync):  # type: ignore[misc]
-    """`trainer.v1.trainer_mode=care`, chosen by `algorithm.adv_estimator=care`."""
+    """`trainer.v1.trainer_mode=care_verl_plugin`, chosen by `algorithm.adv_estimator=care`."""
 
     def __init__(self, config: DictConfig) -> None:
         # Any other name than "sync" selects the asynchronous replay buffer and its checks.
@@ -112,7 +112,8 @@ class CareTrainer(PPOTrainerSync):  # type: ignore[misc]
             select_fields=["extra_fields", "response_mask"],
         )
         masks = list(data["response_mask"].unbind())
-        return StepRows.of(batch.keys, batch.tags, data["extra_fields"].tolist(), masks)
+        extra_fields = [getattr(value, "data", value) for value in data["extra_fields"]]
+        return StepRows.of(batch.keys, batch.tags, extra_fields, masks)
 
     def _dump_all_rows(self, batch: KVBatchMeta) -> None:
         folder = self.config.trainer.get("rollout_data_dir", None)

@@ -41,7 +41,6 @@ class Answer:
     ask: Ask
     prompt_ids: list[int]
     response_ids: list[int]
-    cached_tokens: int
     harvested: Harvested | None
 
     @property
@@ -101,7 +100,6 @@ class HarvestingEngine:
                 ask,
                 list(output.prompt_token_ids),
                 list(output.outputs[0].token_ids),
-                output.num_cached_tokens or 0,
                 self._loop.run(self._inbox.receive(ticket, 10)) if ticket else None,
             )
             for ask, ticket, output in zip(asks, tickets, outputs, strict=True)

@@ -22,14 +22,15 @@ from care_verl.vocabulary import vocab_bytes
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 from vllm import SamplingParams
 
-from tests.rollout.engine import Answer, Ask, HarvestingEngine, harvesting_engine
+from .engine import Answer, Ask, HarvestingEngine, harvesting_engine
 
 pytestmark = pytest.mark.slow
 
 TAGS = TagSpec(think="t")
 """No token of the vocabulary holds more than one byte of these tags."""
-BLOCKS, BLOCK = 40, 16
-LONGEST = 180
+BLOCKS, BLOCK = 24, 16
+REQUESTS, ROLLOUTS = 36, 4
+LONGEST = 120
 
 
 class Oracle:
@@ -91,8 +92,8 @@ def engine(model_folder: Path) -> Iterator[HarvestingEngine]:
         with harvesting_engine(
             model_folder,
             {"think_tag": TAGS.think},
-            max_model_len=512,
-            max_num_seqs=24,
+            max_model_len=256,
+            max_num_seqs=16,
             max_num_batched_tokens=32,
             enable_chunked_prefill=True,
             enable_prefix_caching=True,
@@ -105,20 +106,21 @@ def engine(model_folder: Path) -> Iterator[HarvestingEngine]:
 def asks(oracle: Oracle) -> list[Ask]:
     tokenizer = oracle.processor.tokenizer
     result = []
-    for index in range(48):
+    for index in range(REQUESTS):
         prompt = _prompt(oracle, index)
         length = 1 + (37 * index) % LONGEST
         sampling = SamplingParams(
-            max_tokens=length, temperature=1.0, seed=index, logit_bias=_tag_bias(tokenizer, index)
+            max_tokens=length, temperature=1.0, logit_bias=_tag_bias(tokenizer, index)
         )
         result.append(Ask(prompt, sampling, prefilled=index % 5 == 0, tagged=index % 7 != 6))
     return result
 
 
 def _prompt(oracle: Oracle, index: int) -> dict[str, Any]:
-    task = example(0, "train", index // 2)
-    text = task.question.text * (1 + index % 4)
-    if index % 2:
+    group = index // ROLLOUTS
+    task = example(0, "train", group)
+    text = task.question.text * (1 + group % 4)
+    if group % 2:
         chat = f"<|vision_start|><|image_pad|><|vision_end|>{text}"
         image = render(task.chart)
         ids = oracle.processor.tokenizer.encode(chat)
@@ -152,9 +154,10 @@ def test_embeddings_agree_with_transformers(engine: HarvestingEngine, oracle: Or
             assert not answer.embedding.any()
         seen |= _situation(oracle.spans(answer), answer)
 
+    print("XX", engine.metric("vllm:num_preemptions"), engine.metric("vllm:prefix_cache_hits"), seen)
     assert seen >= {"closed", "unclosed", "never opened", "one token"}
-    assert engine.metric("vllm:num_preemptions") > 0
-    assert any(answer.cached_tokens for answer in answers)
+    assert engine.metric("vllm:num_preemptions") >= 10
+    assert engine.metric("vllm:prefix_cache_hits") > 0
 
 
 def _situation(spans: TokenSpans, answer: Answer) -> set[str]:

@@ -30,7 +30,7 @@ def validate(config: DictConfig) -> DictConfig:
 def test_one_flag_turns_everything_on(composed: Composed) -> None:
     config = validate(composed("algorithm.adv_estimator=care"))
     actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
-    assert config.trainer.v1.trainer_mode == "care"
+    assert config.trainer.v1.trainer_mode == "care_verl_plugin"
     assert actor.policy_loss.loss_mode == "care"
     assert (actor.clip_ratio_low, actor.clip_ratio_high) == (0.2, 0.28)
     assert (actor.use_kl_loss, actor.kl_loss_coef) == (True, 0.02)

@@ -9,11 +9,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 from rich.progress import Progress
 
 from care_verl.data.embedded.logged_run import logged_run
 from care_verl.data.embedded.prepare import EmbeddedPaths, prepare_embedded
-from care_verl.data.embedded.sft_command import COLD_START_STEPS, sft_command
+from care_verl.data.embedded.sft_command import BATCH_ROWS, COLD_START_STEPS, sft_command
 from care_verl.data.embedded.whole import all_or_nothing
 
 __all__ = ["EmbeddedPaths", "cold_start", "prepare_embedded"]
@@ -35,6 +36,7 @@ def cold_start(
     policy = paths.root / f"policy-seed{seed}-steps{steps}"
     if policy.exists():
         return policy
+    _require_enough(paths.sft, steps)
     with all_or_nothing(policy) as unfinished:
         checkpoints = unfinished / "checkpoints"
         metrics = unfinished / "metrics.jsonl"
@@ -50,6 +52,16 @@ def cold_start(
             item.rename(unfinished / item.name)
         shutil.rmtree(checkpoints)
     return policy
+
+
+def _require_enough(data: Path, steps: int) -> None:
+    """No demonstration is shown twice: its errors would be learned by heart."""
+    rows = pq.read_metadata(data).num_rows
+    if rows < steps * BATCH_ROWS:
+        raise ValueError(
+            f"{data} holds {rows} demonstrations, {steps} steps of {BATCH_ROWS} need "
+            f"{steps * BATCH_ROWS}: prepare with a larger sft_size, or ask for fewer steps."
+        )
 
 
 def _bar(progress: Progress | None, steps: int, metrics: Path) -> Callable[[], None]:

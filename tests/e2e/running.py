@@ -1,0 +1,110 @@
+"""Starting `main_ppo` as a user does, and reading what it left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+TIMEOUT_S = 420
+
+
+@dataclass
+class Run:
+    """A `main_ppo` process in a session of its own; its folder holds log and metrics."""
+
+    folder: Path
+    overrides: Sequence[str]
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __enter__(self) -> Run:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # Unix sockets in Ray's folder must have short paths.
+        self._ray = tempfile.TemporaryDirectory(prefix="ray")
+        self.mark = f"CARE_TEST_RUN={self.folder}"
+        name, value = self.mark.split("=")
+        environment = {
+            **os.environ,
+            "VERL_FILE_LOGGER_PATH": str(self.folder / "metrics.jsonl"),
+            "TENSORBOARD_DIR": str(self.folder / "tensorboard"),
+            "OMP_WAIT_POLICY": "PASSIVE",
+            name: value,
+            **self.environment,
+        }
+        command = [sys.executable, "-m", "verl.trainer.main_ppo", *self.overrides]
+        command += [f"+ray_kwargs.ray_init._temp_dir={self._ray.name}"]
+        self._output = (self.folder / "run.log").open("wb")
+        self.process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=environment,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for process in self.processes():
+            process.kill()
+        self.process.wait()
+        self._output.close()
+        self._ray.cleanup()
+
+    def processes(self) -> list[psutil.Process]:
+        """Every living process of this run, found by its environment: children of any depth."""
+        found = []
+        name, value = self.mark.split("=")
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(name) == value and process.status() != "zombie":
+                    found.append(process)
+            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                continue
+        return found
+
+    def named(self, text: str) -> list[psutil.Process]:
+        """Living processes of this run with `text` in their command line."""
+        return [p for p in self.processes() if text in " ".join(p.cmdline())]
+
+    def finish(self, timeout: float = TIMEOUT_S) -> int:
+        """Wait for the end; its exit status."""
+        return self.process.wait(timeout)
+
+    def interrupt(self) -> None:
+        """What Ctrl-C in a terminal sends."""
+        self.process.send_signal(signal.SIGINT)
+
+    def wait_for_step(self, step: int, timeout: float = TIMEOUT_S) -> None:
+        """Return once the metrics of `step` are written. Fails when the run ends before."""
+        end = time.monotonic() + timeout
+        while not any(number >= step for number, _ in self.metrics()):
+            assert self.process.poll() is None, f"the run ended early:\n{self.tail()}"
+            assert time.monotonic() < end, f"step {step} did not come:\n{self.tail()}"
+            time.sleep(0.5)
+
+    def metrics(self) -> list[tuple[int, dict[str, Any]]]:
+        """(step, metrics) of every finished line."""
+        path = self.folder / "metrics.jsonl"
+        if not path.exists():
+            return []
+        lines = path.read_text().splitlines(keepends=True)
+        records = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [(int(record["step"]), record["data"]) for record in records]
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "run.log").read_text(errors="replace")
+
+    def tail(self, lines: int = 60) -> str:
+        return "\n".join(self.log.splitlines()[-lines:])
