@@ -62,7 +62,7 @@ setup(
     extras_require={"cpu": CPU, "gpu": GPU, "dev": DEV},
     entry_points={
         "console_scripts": ["care-verl = care_verl.cli:app"],
-        "verl.plugins": ["care = care_verl.plugin"],
+        "verl.plugins": ["care = care_verl.plugin", "care_cpu = care_verl.platform.plugin"],
         "vllm.platform_plugins": ["care = care_verl.platform.extensions:offer_vllm_platform"],
     },
 )

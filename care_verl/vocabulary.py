@@ -8,7 +8,7 @@ here, so that trainer and rollout worker share one definition.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 
@@ -16,8 +16,8 @@ def vocab_bytes(tokenizer: Any, end_token_ids: Collection[int] = ()) -> list[byt
     """Bytes of each token id, V of them; an id that is not in use has `b""`.
 
     **Settled**: only tokens that end a response have `b""` among those in use: the tokenizer's
-    end-of-sequence and padding tokens, and `end_token_ids` (a model may stop at others, see its
-    generation config). Any other special token, such as Qwen's box markers, is content and has
+    end-of-sequence and padding tokens, and `end_token_ids` (a model may stop at others: see the
+    function of that name). Any other special token, such as Qwen's box markers, is content and has
     the bytes of its name, for a response goes on behind it.
 
     Raises:
@@ -38,6 +38,14 @@ def vocab_bytes(tokenizer: Any, end_token_ids: Collection[int] = ()) -> list[byt
         if index < len(pieces):
             pieces[index] = b""
     return pieces
+
+
+def end_token_ids(generation_config: Any) -> list[int]:
+    """The tokens at which a model stops, from its generation config (None: no such config)."""
+    ids = getattr(generation_config, "eos_token_id", None)
+    if ids is None:
+        return []
+    return [int(index) for index in ids] if isinstance(ids, Iterable) else [int(ids)]
 
 
 def _decode(token: str, byte_of: Mapping[str, int]) -> bytes:

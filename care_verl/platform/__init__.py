@@ -6,13 +6,19 @@
 
 from __future__ import annotations
 
+import functools
+
 from care_verl.platform.post_import import when_imported
 
 __all__ = ["install", "when_imported"]
 
 
+@functools.cache
 def install() -> None:
-    """Make verl, in this process, run on the CPU where that is the platform; else do nothing."""
+    """Make verl, in this process, run on the CPU where that is the platform; else do nothing.
+
+    A second call does nothing: two entry points ask for it.
+    """
     from care_verl.platform import selection
 
     if not selection.select():

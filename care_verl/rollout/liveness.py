@@ -57,11 +57,12 @@ class EngineWatch:
     async def _watch(self) -> str:
         while not self._engine.errored:
             await asyncio.sleep(_POLL_S)
-        for future in list(self._engine.engine_core.utility_results.values()):
-            if not future.done():
-                future.set_exception(EngineDeadError())
-        return (
-            f"vLLM engine of {self._name} died; its log above says why (out of memory, killed, "
-            "or an error in a worker). The run cannot go on: fix the cause and resume from the "
-            "last checkpoint"
+        reason = (
+            f"the vLLM engine of {self._name} died; its log above says why (out of memory, "
+            "killed, or an error in a worker). The run cannot go on: fix the cause and resume "
+            "from the last checkpoint"
         )
+        for call in list(self._engine.engine_core.utility_results.values()):
+            if not call.done():
+                call.set_exception(RolloutEngineDiedError(reason))
+        return reason

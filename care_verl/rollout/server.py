@@ -22,7 +22,7 @@ from care_verl.rollout.settings import (
     harvest_settings,
 )
 from care_verl.rollout.ticket import Ticket
-from care_verl.vocabulary import vocab_bytes
+from care_verl.vocabulary import end_token_ids, vocab_bytes
 
 _CONNECT_TIMEOUT_S = 60.0
 # An embedding leaves the worker in the step after its request's last one.
@@ -60,8 +60,9 @@ class CareVLLMServer(vLLMHttpServer):  # type: ignore[misc]
     async def _install(self, harvest: HarvestSettings) -> EmbeddingInbox:
         inbox = EmbeddingInbox()
         path = await inbox.listen()
-        arguments = (harvest.to_mapping(), vocab_bytes(self.model_config.tokenizer), path)
-        await self.engine.collective_rpc(INSTALL, args=arguments)
+        model = self.model_config
+        pieces = vocab_bytes(model.tokenizer, end_token_ids(model.generation_config))
+        await self.engine.collective_rpc(INSTALL, args=(harvest.to_mapping(), pieces, path))
         await inbox.close_door(self.config.data_parallel_size, _CONNECT_TIMEOUT_S)
         return inbox
 

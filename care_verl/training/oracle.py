@@ -75,7 +75,8 @@ class OraclePooling:
         offsets = micro_batch["input_ids"].offsets().tolist()
         packed = self._hidden.shape[0] == 1 and len(offsets) > 2
         rows = []
-        for row, (begin, end) in enumerate(micro_batch[RATIONALE_RANGE].tolist()):
+        for row, positions in enumerate(micro_batch[RATIONALE_RANGE].unbind()):
+            begin, end = positions.tolist()
             hidden = self._hidden[0, offsets[row] :] if packed else self._hidden[row]
             rows.append(pool_positions(hidden, begin, end))
         return torch.stack(rows)

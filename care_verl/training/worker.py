@@ -41,8 +41,12 @@ class CareTrainingWorker(TrainingWorker):  # type: ignore[misc]
 
 
 def global_row_count(in_s_star: torch.Tensor, dp_group: Any, device: str) -> int:
-    """|S*|: rows with a nonzero advantage, summed over the data-parallel ranks. [B] in."""
-    count = (in_s_star != 0).sum().to(device)
+    """|S*|: rows with a nonzero advantage, summed over the data-parallel ranks.
+
+    `in_s_star` is [B] or [B, 1], dense or nested (as verl's queue returns it).
+    """
+    values = in_s_star.values() if in_s_star.is_nested else in_s_star
+    count = (values != 0).sum().to(device)
     if dp_group is not None:
         torch.distributed.all_reduce(count, op=torch.distributed.ReduceOp.SUM, group=dp_group)
     return int(count.item())

@@ -59,10 +59,10 @@ def verify(
 
 
 def _the_answer(found: Extraction) -> str | None:
-    """The one answer of a response; None when it gave none, or several that differ."""
+    """The one answer of a response; None when it gave none, an empty one, or several that differ."""
     if found.unclosed or not found.answers:
         return None
     last = found.answers[-1].strip()
     if any(not same(answer, last) for answer in set(found.answers[:-1])):
         return None
-    return last
+    return last or None

@@ -33,6 +33,7 @@ _HEADS = 4
 _WIDTH = _HEAD * _HEADS
 _TEXT_LAYERS = 4
 _VISION_LAYERS = 2
+_MLP = 4
 _PATCH = 14
 _POSITIONS = 1024
 # Transformers' default spread of 0.02 is made for widths of thousands: at this width it leaves the
@@ -79,7 +80,7 @@ def _config(tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLConfig:
         text_config={
             "vocab_size": len(tokenizer),
             "hidden_size": _WIDTH,
-            "intermediate_size": 4 * _WIDTH,
+            "intermediate_size": _MLP * _WIDTH,
             "num_hidden_layers": _TEXT_LAYERS,
             "num_attention_heads": _HEADS,
             "num_key_value_heads": _HEADS // 2,

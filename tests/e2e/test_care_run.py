@@ -1,0 +1,111 @@
+"""Two steps of CARE through `python -m verl.trainer.main_ppo`, everything real, on CPU.
+
+Shows that every part runs and that the parts agree with each other; not that the policy learns,
+which two steps cannot show (`care-verl demo` does).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .running import Run
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def run(overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("care")
+    settings = [
+        *overrides,
+        "+algorithm.care.embedding.cross_check=True",
+        f"trainer.default_local_dir={folder / 'checkpoints'}",
+        f"trainer.rollout_data_dir={folder / 'rollouts'}",
+        # Small enough to preempt and to cut prompts into chunks while 256 rollouts wait.
+        "actor_rollout_ref.rollout.max_num_batched_tokens=256",
+        "+actor_rollout_ref.rollout.engine_kwargs.vllm.num_gpu_blocks_override=64",
+    ]
+    with Run(folder, settings) as run:
+        status = run.finish()
+        assert status == 0, run.tail()
+        return run
+
+
+def test_both_steps_are_there(run: Run) -> None:
+    assert [step for step, _ in run.metrics()] == [1, 2]
+
+
+def test_groups_and_rows_add_up(run: Run) -> None:
+    for _, data in run.metrics():
+        kinds = ("mixed", "all_wrong", "all_right")
+        assert sum(data[f"care/groups/{kind}"] for kind in kinds) == 32
+        assert data["care/groups/rescued"] == data["care/groups/all_wrong"]
+        assert data["care/rows/total"] == 32 * 8 + data["care/rgr/triggered"]
+        assert 0 < data["care/rows/updated"] < data["care/rows/total"]
+        assert 0 < data["care/signal/failure_share"] < 1
+
+
+def test_every_mixed_group_was_reflected_on(run: Run) -> None:
+    for _, data in run.metrics():
+        assert data["care/groups/mixed"] > 0
+        assert data["care/rgr/triggered"] == data["care/groups/mixed"]
+
+
+def test_the_harvest_agrees_with_the_actor(run: Run) -> None:
+    """Cosine distance between vLLM's pooled states and the actor's, over real rollouts."""
+    for _, data in run.metrics():
+        assert data["care/embedding/cross_checked"] > 50
+        assert data["care/embedding/distance_max"] <= 1e-5
+
+
+def test_old_log_probabilities_are_those_of_the_rollout(run: Run) -> None:
+    """Reflected rows too: rho is 1 at the first update, up to rounding."""
+    for _, data in run.metrics():
+        assert data["training/rollout_probs_diff_max"] < 1e-3
+
+
+def test_the_update_has_a_gradient_and_the_named_metrics(run: Run) -> None:
+    names = {
+        "care/kprime/hist_4",
+        "care/anchor/think_len",
+        "care/clip/negative_rate",
+        "care/rgr/succeeded",
+        "care/tokens/updated_share",
+        "timing_s/care",
+        "timing_s/update_actor",
+        "actor/kl_loss",
+    }
+    for _, data in run.metrics():
+        assert names <= set(data), names - set(data)
+        assert data["actor/grad_norm"] > 0
+
+
+def test_the_signature_is_the_papers(run: Run) -> None:
+    """Binary gate, format reward beside it: anchors lie at alpha·sqrt(K), alpha in (0, 1]."""
+    for _, data in run.metrics():
+        for k in range(1, 6):
+            if f"care/signature/anchor_k{k}" in data:
+                theory = data[f"care/signature/anchor_theory_k{k}"]
+                assert 0.5 * theory < data[f"care/signature/anchor_k{k}"] <= theory + 1e-3
+
+
+def test_all_rows_are_dumped_dropped_ones_too(run: Run) -> None:
+    for step, data in run.metrics():
+        lines = (run.folder / "rollouts" / f"{step}.jsonl").read_text().splitlines()
+        assert len(lines) == data["care/rows/total"]
+
+
+def test_tensorboard_and_checkpoint_are_there(run: Run) -> None:
+    assert list((run.folder / "tensorboard").rglob("events.out.tfevents.*"))
+    exported = run.folder / "checkpoints" / "global_step_2" / "actor" / "huggingface"
+    assert (exported / "model.safetensors").exists()
+
+
+def test_nothing_is_left_running(run: Run) -> None:
+    assert run.processes() == []
+
+
+def test_the_log_has_no_failed_session(run: Run, tmp_path: Path) -> None:
+    assert "Error in _run_prompt" not in run.log

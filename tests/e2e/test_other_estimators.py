@@ -1,0 +1,56 @@
+"""GRPO with the plugin and without it: the same metrics for the same seed.
+
+Without means `VERL_USE_EXTERNAL_PLUGINS=care_cpu`: verl with nothing but the CPU platform, which
+it cannot run without here. Rollouts have a seed each, so that both runs sample the same tokens.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .running import Run
+
+pytestmark = pytest.mark.e2e
+
+NOT_COMPARED = ("timing", "perf/")
+
+
+def grpo_metrics(
+    folder: Path, overrides: list[str], environment: dict[str, str]
+) -> list[dict[str, Any]]:
+    folder.mkdir(parents=True)
+    agent = Path(__file__).with_name("seeded_agent.py")
+    loops = folder / "agent_loops.yaml"
+    loops.write_text("- name: seeded_single_turn_agent\n  _target_: seeded_agent.SeededSingleTurnAgent\n")
+    settings = [
+        *overrides,
+        "algorithm.adv_estimator=grpo",
+        "~algorithm.care",
+        "data.train_batch_size=8",
+        "actor_rollout_ref.actor.ppo_mini_batch_size=8",
+        "actor_rollout_ref.rollout.agent.default_agent_loop=seeded_single_turn_agent",
+        f"actor_rollout_ref.rollout.agent.agent_loop_config_path={loops}",
+        "trainer.save_freq=-1",
+    ]
+    with Run(folder, settings, {**environment, "PYTHONPATH": str(agent.parent)}) as run:
+        assert run.finish() == 0, run.tail()
+        return [data for _, data in run.metrics()]
+
+
+def test_grpo_is_the_same_with_and_without_the_plugin(
+    overrides: list[str], tmp_path: Path
+) -> None:
+    plain = ["hydra.searchpath=[pkg://care_verl.recipes]"]
+    without = grpo_metrics(
+        tmp_path / "without", [*overrides, *plain], {"VERL_USE_EXTERNAL_PLUGINS": "care_cpu"}
+    )
+    active = grpo_metrics(tmp_path / "with", overrides, {})
+    assert len(without) == len(active) == 2
+    for before, after in zip(without, active, strict=True):
+        compared = [name for name in before if not name.startswith(NOT_COMPARED)]
+        assert {name for name in after if not name.startswith(NOT_COMPARED)} == set(compared)
+        for name in compared:
+            assert after[name] == pytest.approx(before[name], rel=1e-3, abs=1e-5), name

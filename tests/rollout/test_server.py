@@ -1,0 +1,140 @@
+"""The real server actor: Ray, vLLM's processes, and the death of one of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import ray
+from care_verl.data.embedded.model import save_model
+from care_verl.rollout.server import CareVLLMServer
+from care_verl.rollout.watchdog import RolloutDiedError, RolloutWatchdog
+from omegaconf import OmegaConf
+from transformers import AutoTokenizer
+from verl.plugin.platform import get_platform
+from verl.workers.config import HFModelConfig, RolloutConfig
+from verl.workers.rollout.replica import RolloutMode
+
+pytestmark = pytest.mark.slow
+
+THINK = "think"
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    save_model(folder, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    ray.init(num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=True)
+    yield
+    ray.shutdown()
+
+
+def start_server(folder: Path, custom: dict[str, Any] | None) -> Any:
+    config = RolloutConfig(
+        name="vllm",
+        tensor_model_parallel_size=1,
+        n_gpus_per_node=1,
+        dtype="float32",
+        load_format="auto",
+        prompt_length=64,
+        response_length=64,
+        max_model_len=128,
+        max_num_batched_tokens=128,
+        max_num_seqs=8,
+        enforce_eager=True,
+        free_cache_engine=False,
+        enable_sleep_mode=False,
+        custom=custom,
+    )
+    server = (
+        ray.remote(CareVLLMServer)
+        .options(max_concurrency=64, runtime_env={"env_vars": get_platform().rollout_env_vars()})
+        .remote(
+            config=config,
+            model_config=OmegaConf.create({"path": str(folder)}),
+            rollout_mode=RolloutMode.STANDALONE,
+            workers=[],
+            replica_rank=0,
+            node_rank=0,
+            gpus_per_node=1,
+            nnodes=1,
+            cuda_visible_devices="",
+        )
+    )
+    ray.get(server.launch_server.remote())
+    return server
+
+
+@ray.remote
+class Bystander:
+    """A worker of the trainer that waits in a call which nothing interrupts."""
+
+    def wait_for_ever(self) -> None:
+        while True:
+            time.sleep(3600)
+
+
+def generate(server: Any, tokenizer: Any, harvest: object, **sampling: Any) -> Any:
+    bias = {int(tokenizer.convert_tokens_to_ids(tag)): 4.0 for tag in ("<think>", "</think>")}
+    return server.generate.remote(
+        prompt_ids=tokenizer.encode("red plus blue?"),
+        sampling_params={"care_harvest": harvest, "logprobs": True, "logit_bias": bias, **sampling},
+        request_id=os.urandom(8).hex(),
+    )
+
+
+def engine_process(server: Any) -> psutil.Process:
+    """The EngineCore process of a server, which is a child of the actor's."""
+    actor = psutil.Process(ray.get(server.__ray_call__.remote(lambda self: os.getpid())))
+    (engine,) = (child for child in actor.children() if "EngineCore" in child.name())
+    return engine
+
+
+def test_a_server_harvests_and_reports_the_death_of_its_engine(
+    cluster: None, model_folder: Path
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    server = start_server(model_folder, {"care_harvest": {"think_tag": THINK}})
+
+    asked = [generate(server, tokenizer, {"prefilled": True}, max_tokens=40) for _ in range(8)]
+    for output in ray.get(asked):
+        embedding = output.extra_fields["care_embedding"]
+        assert embedding.dtype == np.float32 and embedding.shape == (128,)
+        assert output.extra_fields["care_embedding_tokens"] <= len(output.token_ids) - 1
+        norm = float(np.linalg.norm(embedding))
+        assert norm == pytest.approx(1.0 if output.extra_fields["care_embedding_tokens"] else 0.0)
+        assert len(output.log_probs) == len(output.token_ids)
+    plain = ray.get(generate(server, tokenizer, False, max_tokens=4))
+    assert "care_embedding" not in plain.extra_fields
+    with pytest.raises(ValueError, match="care_harvest = 'yes'"):
+        ray.get(generate(server, tokenizer, "yes", max_tokens=4))
+
+    bystander = Bystander.remote()
+    watchdog = RolloutWatchdog({"replica 0": server}, [bystander])
+    stuck = bystander.wait_for_ever.remote()
+    watchdog.check()
+    asked = [generate(server, tokenizer, True, max_tokens=60, ignore_eos=True) for _ in range(4)]
+    time.sleep(0.2)
+    os.kill(engine_process(server).pid, signal.SIGKILL)
+    begin = time.monotonic()
+    for request in asked:
+        with pytest.raises(RuntimeError, match="vLLM engine of rollout replica 0 died"):
+            ray.get(request, timeout=30)
+    with pytest.raises(RolloutDiedError, match="rollout replica 0"), watchdog.explaining():
+        ray.get(stuck, timeout=30)
+    with pytest.raises(RolloutDiedError, match="rollout replica 0"):
+        watchdog.check()
+    assert time.monotonic() - begin < 30
+    ray.kill(server)
