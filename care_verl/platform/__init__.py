@@ -39,4 +39,5 @@ def install() -> None:
     when_imported(distributed.MODULE, distributed.use_gloo_once)
     when_imported(engine.MODULE, engine.register_engines)
     when_imported(offload.MODULE, offload.offload_without_pinning)
-    when_imported(vllm_weights.MODULE, vllm_weights.keep_plain_weights)
+    when_imported(vllm_weights.LAYERS, vllm_weights.keep_plain_weights)
+    when_imported(vllm_weights.VISION, vllm_weights.keep_image_normalisation)
