@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -15,8 +16,7 @@ from care_verl.rollout.host_copy import HostCopy, to_device
 from care_verl.rollout.ticket import Ticket
 
 
-@dataclass(frozen=True, slots=True)
-class StepRow:
+class StepRow(NamedTuple):
     """One request of a step: the last of its tokens that the step feeds to the model."""
 
     request_id: str

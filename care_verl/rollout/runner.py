@@ -28,8 +28,8 @@ def check_runner(runner: Any) -> None:
         ValueError: a runner in a mode that the harvest does not understand.
         ContractError: a vLLM release whose runner works differently.
     """
-    if not isinstance(runner, GPUModelRunner):
-        kind = type(runner)
+    kind: Any = type(runner)
+    if not issubclass(kind, GPUModelRunner):
         raise TypeError(
             f"the rollout worker's model runner is {kind.__module__}.{kind.__qualname__}; the "
             f"rationale harvest needs {GPUModelRunner.__module__}.{GPUModelRunner.__qualname__}: "
@@ -42,16 +42,15 @@ def check_runner(runner: Any) -> None:
         )
     if runner.is_pooling_model:
         raise ValueError("vLLM serves a pooling model, which decodes no response")
-    require_parameters(type(runner).sample_tokens, "self", "grammar_output")
-    require_parameters(
-        type(runner).execute_model, "self", "scheduler_output", "intermediate_tensors"
-    )
+    require_parameters(kind.sample_tokens, "self", "grammar_output")
+    require_parameters(kind.execute_model, "self", "scheduler_output", "intermediate_tensors")
     require_source(
-        type(runner).execute_model,
-        "sample_hidden_states = hidden_states[logits_indices]",
+        kind.execute_model,
         "req_ids = self.input_batch.req_ids",
+        "sample_hidden_states = hidden_states[logits_indices]",
+        "self.execute_model_state = ExecuteModelState(",
     )
-    require_source(type(runner)._prepare_inputs, "logits_indices = query_start_loc[1:] - 1")
+    require_source(kind._prepare_inputs, "logits_indices = query_start_loc[1:] - 1")
     require_source(ExecuteModelState, "scheduler_output:", "sample_hidden_states:")
 
 
@@ -93,11 +92,10 @@ def _observe(harvest: RationaleHarvest, runner: Any) -> None:
 def _step_rows(
     harvest: RationaleHarvest, batch: Any, scheduled: dict[str, int]
 ) -> list[StepRow | None]:
-    computed = batch.num_computed_tokens_cpu
-    known = batch.num_tokens_no_spec
+    rows = len(batch.req_ids)
+    computed = batch.num_computed_tokens_cpu[:rows].tolist()
+    known = batch.num_tokens_no_spec[:rows].tolist()
     return [
-        StepRow(key, int(computed[row]) + scheduled[key] - 1, int(known[row]))
-        if harvest.is_open(key)
-        else None
+        StepRow(key, computed[row] + scheduled[key] - 1, known[row]) if harvest.is_open(key) else None
         for row, key in enumerate(batch.req_ids)
     ]

@@ -23,6 +23,7 @@ from care_verl.training.configuration import care_config
 from care_verl.training.fields import CARE, EMBEDDING, HARVEST, RGR_SKIPPED
 from care_verl.training.harvesting import HarvestingClient
 from care_verl.training.group_stage import PromptGroup, Session, reflected_output
+from care_verl.training.media_cache import MediaCache
 from care_verl.training.prompts import opens_rationale
 from care_verl.training.records import (
     ORIGINAL,
@@ -51,9 +52,14 @@ class CareAgentLoopWorker(_WorkerBase):  # type: ignore[misc]
         self._vocab = vocab_bytes(self.tokenizer)
         self.llm_client = HarvestingClient(self.llm_client, self._opens_rationale)
         self._groups: dict[str, PromptGroup] = {}
+        self._media = MediaCache()
 
     def _opens_rationale(self, prompt_ids: Sequence[int]) -> bool:
         return opens_rationale(self.tokenizer, prompt_ids, self.care.regions)
+
+    def _compute_multi_modal_inputs(self, output: AgentLoopOutput, input_ids: Any) -> Any:
+        compute = super()._compute_multi_modal_inputs
+        return self._media.get(output.multi_modal_data, lambda: compute(output, input_ids))
 
     async def _run_prompt(
         self,

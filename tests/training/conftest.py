@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+import transfer_queue
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
+
+from care_verl.data.embedded.tokenizer import build_tokenizer
+
+from .samples import MemoryQueue
 
 WORKING_GRPO_LINE = [
     "algorithm.adv_estimator=grpo",
@@ -30,3 +36,19 @@ def composed() -> Callable[..., DictConfig]:
             return compose("ppo_trainer", overrides=[*WORKING_GRPO_LINE, *overrides])
 
     return build
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    """The embedded task's own tokenizer."""
+    return build_tokenizer()
+
+
+@pytest.fixture
+def queue(monkeypatch: pytest.MonkeyPatch) -> MemoryQueue:
+    """An empty queue in this process, in the place of verl's."""
+    memory = MemoryQueue()
+    calls = ["kv_batch_put", "kv_batch_get", "kv_clear", "async_kv_put", "async_kv_batch_put"]
+    for name in calls:
+        monkeypatch.setattr(transfer_queue, name, getattr(memory, name))
+    return memory

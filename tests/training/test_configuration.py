@@ -123,4 +123,4 @@ def test_a_subgroup_that_can_never_fill_is_a_warning(
 def test_the_recipe_is_on_verls_search_path(composed: Composed) -> None:
     config = validate(composed("+recipe=embedded", "algorithm.adv_estimator=care"))
     assert config.trainer.device == "cpu"
-    assert config.algorithm.care.rgr.min_new_tokens == 16
+    assert config.algorithm.care.rgr.cue == "Look again."

@@ -6,6 +6,10 @@ is now and then misread by one or two, and a result is now and then off by a lit
 learns from them is a distribution in which the right answer is the likeliest one, but far from
 certain, in both steps, the reading and the computing. The rates are part of this data set's
 definition. A misread bar is carried on: the result is computed from the readings as written.
+
+A few demonstrations are revised: the readings stand twice, with the cue of reflection between them,
+and the second time all is right. They teach what the cue means, as a pretrained model would know.
+The policy then writes the cue unasked about as often as the demonstrations hold it.
 """
 
 import random
@@ -14,17 +18,23 @@ from dataclasses import dataclass
 from care_verl.data.embedded.charts import MAX_HEIGHT
 from care_verl.data.embedded.generator import Example
 
+# Shorter than the paper's cue: with responses of ten tokens, thirty for the cue would double the
+# time of each update.
+REVISION_CUE = "Look again."
+
 
 @dataclass(frozen=True)
 class NoiseRates:
-    """How often a demonstration errs.
+    """How often a demonstration errs, and how often one is revised. Each from 0 to 1.
 
-    misread: chance, for each bar that is read, of a wrong reading. 0 to 1.
-    miscompute: chance, for each answer, of a wrong result. 0 to 1.
+    misread: chance, for each bar that is read, of a wrong reading.
+    miscompute: chance, for each answer, of a wrong result.
+    revised: chance, for each demonstration, that it goes on to a second, right reading.
     """
 
-    misread: float = 0.08
-    miscompute: float = 0.4
+    misread: float = 0.12
+    miscompute: float = 0.3
+    revised: float = 0.08
 
 
 def demonstration(example: Example, rates: NoiseRates) -> str:
@@ -34,20 +44,27 @@ def demonstration(example: Example, rates: NoiseRates) -> str:
         colour: _misread(height, rng) if rng.random() < rates.misread else height
         for colour, height in example.readings.items()
     }
+    if rng.random() < rates.revised:
+        rationale = [rationale_text(readings), REVISION_CUE, rationale_text(example.readings)]
+        return response_text("\n".join(rationale), example.answer)
     result = example.question.answer(list(readings.values()))
     if rng.random() < rates.miscompute:
         result = _miscompute(result, rng)
-    return response_text(readings, str(result))
-
-
-def response_text(readings: dict[str, int], answer: str) -> str:
-    """A response in the task's form: the readings, then the answer."""
-    return f"<think>{rationale_text(readings)}</think><answer>{answer}</answer>"
+    return response_text(rationale_text(readings), str(result))
 
 
 def rationale_text(readings: dict[str, int]) -> str:
-    """The readings as a rationale, such as `red3 blue5`."""
+    """The readings as a rationale, such as `red3 blue5`.
+
+    The height stands directly behind the colour: with a sign between them, the model would have to
+    learn to look back for the colour before it can look for the bar, which takes it much longer.
+    """
     return " ".join(f"{colour}{height}" for colour, height in readings.items())
+
+
+def response_text(rationale: str, answer: str) -> str:
+    """A response in the task's form."""
+    return f"<think>{rationale}</think><answer>{answer}</answer>"
 
 
 def _misread(height: int, rng: random.Random) -> int:

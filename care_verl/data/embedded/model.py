@@ -31,7 +31,7 @@ from care_verl.data.embedded.tokenizer import (
 _HEAD = 32
 _HEADS = 4
 _WIDTH = _HEAD * _HEADS
-_TEXT_LAYERS = 4
+_TEXT_LAYERS = 3
 _VISION_LAYERS = 2
 _MLP = 4
 _PATCH = 14

@@ -29,7 +29,6 @@ LEVELS = MappingProxyType(
             Level("sum", "{} plus {}?", lambda a, b: a + b, 2),
             Level("difference", "{} minus {}?", lambda a, b: a - b, 2),
             Level("product", "{} times {}?", lambda a, b: a * b, 2),
-            Level("total", "{} plus {} plus {}?", lambda a, b, c: a + b + c, 3),
         )
     }
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 COLD_START_STEPS = 300
 BATCH_ROWS = 32
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 1.5e-3
 WARMUP_STEPS = 20
 
 

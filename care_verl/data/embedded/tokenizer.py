@@ -12,6 +12,7 @@ from transformers import AddedToken, Qwen2Tokenizer
 
 from care_verl.algorithm.config import REPAIR_CUE
 from care_verl.data.embedded.charts import COLOURS
+from care_verl.data.embedded.demonstrations import REVISION_CUE
 from care_verl.data.embedded.questions import LEVELS
 
 END_OF_TEXT = "<|endoftext|>"
@@ -67,6 +68,7 @@ def _sentences() -> Iterator[str]:
     yield "user\nassistant\nsystem\n"
     # The cue stands in a reflection's prompt: as bytes it would be many times as long as a response.
     yield REPAIR_CUE
+    yield REVISION_CUE
     for colour in COLOURS:
         for level in LEVELS.values():
             yield level.template.format(*[colour] * level.operands)

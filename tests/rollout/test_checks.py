@@ -1,0 +1,67 @@
+"""Configurations that the harvest refuses, in the driver and without vLLM."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from care_verl.rollout.checks import V2_RUNNER_ENV, check_rollout_config
+from omegaconf import DictConfig, OmegaConf
+
+PLAIN = {
+    "name": "vllm",
+    "tensor_model_parallel_size": 2,
+    "data_parallel_size": 1,
+    "n_gpus_per_node": 8,
+    "mtp": {"enable": False, "enable_rollout": False},
+    "disaggregation": {"enabled": False},
+    "engine_kwargs": {"vllm": {}},
+}
+
+
+def config(**changes: Any) -> DictConfig:
+    return OmegaConf.create({**PLAIN, **changes})
+
+
+def test_an_ordinary_configuration_passes() -> None:
+    check_rollout_config(config())
+    check_rollout_config(config(data_parallel_size=4))
+    check_rollout_config(config(tensor_model_parallel_size=16))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "sglang"}, r"rollout\.name = 'sglang'"),
+        ({"mtp": {"enable": True, "enable_rollout": True}}, r"rollout\.mtp\.enable_rollout"),
+        (
+            {"engine_kwargs": {"vllm": {"speculative_config": {"method": "ngram"}}}},
+            r"engine_kwargs\.vllm\.speculative_config",
+        ),
+        (
+            {"engine_kwargs": {"vllm": {"worker_extension_cls": "a.B"}}},
+            r"worker_extension_cls = 'a\.B'",
+        ),
+        ({"disaggregation": {"enabled": True}}, r"rollout\.disaggregation\.enabled"),
+        ({"data_parallel_size": 8}, r"data_parallel_size = 8 spreads one replica of 16"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_its_key(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_rollout_config(config(**changes))
+
+
+def test_a_forced_v2_runner_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(V2_RUNNER_ENV, "0")
+    check_rollout_config(config())
+    monkeypatch.setenv(V2_RUNNER_ENV, "1")
+    with pytest.raises(ValueError, match=V2_RUNNER_ENV):
+        check_rollout_config(config())
+
+
+def test_the_drivers_modules_do_not_import_vllm() -> None:
+    modules = "checks, settings, watchdog"
+    code = f"import sys; from care_verl.rollout import {modules}; assert 'vllm' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,304 @@
+"""The group stage inside verl's own `_run_prompt`, on one event loop and a queue in memory.
+
+Decoding and scoring are scripted. That a real server decodes the same request, and that real
+workers reach the real queue, is shown end to end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
+from verl.workers.rollout.replica import TokenOutput
+
+from care_verl.algorithm import CareConfig
+from care_verl.training.agent_loop import CareAgentLoopWorker
+from care_verl.training.fields import CARE, EMBEDDING, HARVEST, RGR_SKIPPED
+from care_verl.training.reflection import ReflectionPrompts
+from care_verl.vocabulary import vocab_bytes
+
+from .samples import MemoryQueue, agent_output
+
+WORKER_BASE: Any = CareAgentLoopWorker.__mro__[1]
+RESPONSE_LENGTH = 150
+RIGHT = "<think>red3 blue5</think><answer>8</answer><|im_end|>"
+WRONG = "<think>red3 blue6</think><answer>9</answer><|im_end|>"
+REPAIRED = "blue5</think><answer>8</answer><|im_end|>"
+
+Script = Sequence[str | Exception]
+"""What each session decodes, or how it fails."""
+
+
+class ScriptedClient:
+    """The rollout client of reflections."""
+
+    def __init__(self, tokenizer: Any, reply: str = REPAIRED, seconds: float = 0.0) -> None:
+        self._reply = tokenizer.encode(reply) if reply else []
+        self._seconds = seconds
+        self.calls: list[dict[str, Any]] = []
+
+    async def generate(self, **request: Any) -> TokenOutput:
+        self.calls.append(request)
+        await asyncio.sleep(self._seconds)
+        return TokenOutput(token_ids=self._reply, log_probs=[-0.25] * len(self._reply))
+
+
+class Workbench:
+    """A worker whose sessions follow a script; `delays` is the order in which they end."""
+
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        tokenizer: Any,
+        script: Script,
+        delays: Sequence[float] | None = None,
+        client: ScriptedClient | None = None,
+        care: dict[str, Any] | None = None,
+    ) -> None:
+        self.tokenizer, self.script = tokenizer, script
+        self.delays = delays or [0.0] * len(script)
+        self.client = client or ScriptedClient(tokenizer)
+        self.session_params: list[dict[str, Any]] = []
+        self.worker = self._worker(CareConfig.from_mapping(care or {}))
+        bench = self
+
+        async def run_agent_loop(
+            worker: Any, sampling_params: dict[str, Any], trajectory: dict[str, Any], **kwargs: Any
+        ) -> None:
+            bench.session_params.append(sampling_params)
+            await asyncio.sleep(bench.delays[kwargs["session_id"]])
+            output = bench.session_output(kwargs["session_id"])
+            del kwargs["trace"]
+            await worker._agent_loop_postprocess(output, trajectory["validate"], **kwargs)
+
+        async def compute_score(
+            worker: Any, outputs: list[AgentLoopOutput], kwargs: dict[str, Any]
+        ) -> None:
+            if outputs[-1].reward_score is None:
+                bench.score(outputs[-1])
+
+        monkeypatch.setattr(WORKER_BASE, "_run_agent_loop", run_agent_loop)
+        monkeypatch.setattr(WORKER_BASE, "_compute_score", compute_score)
+
+    def _worker(self, care: CareConfig) -> Any:
+        rollout = SimpleNamespace(
+            n=len(self.script),
+            val_kwargs=SimpleNamespace(n=len(self.script)),
+            response_length=RESPONSE_LENGTH,
+        )
+        worker: Any = object.__new__(CareAgentLoopWorker)
+        worker.config = SimpleNamespace(actor_rollout_ref=SimpleNamespace(rollout=rollout))
+        worker.care = care
+        worker.tokenizer, worker.processor = self.tokenizer, None
+        worker.distillation_enabled = False
+        worker.llm_client = self.client
+        worker._reflection = ReflectionPrompts(self.tokenizer, None, care)
+        worker._vocab = vocab_bytes(self.tokenizer)
+        worker._groups = {}
+        return worker
+
+    def session_output(self, session: int) -> AgentLoopOutput:
+        scripted = self.script[session]
+        if isinstance(scripted, Exception):
+            raise scripted
+        # Session 1 is nearer to the anchor, [1, 0], than the sessions behind it.
+        angle = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [-0.6, 0.8]][session]
+        embedding = np.asarray(angle, dtype=np.float32)
+        return agent_output(
+            self.tokenizer.encode(scripted), extra_fields={"turn_scores": [], EMBEDDING: embedding}
+        )
+
+    def score(self, output: AgentLoopOutput) -> None:
+        acc = float("<answer>8</answer>" in self.tokenizer.decode(output.response_ids))
+        output.reward_score = acc
+        output.extra_fields["reward_extra_info"] = {"acc": acc}
+
+    def run(self, validate: bool = False, **prompt: Any) -> None:
+        fields = {"uid": "u", "global_steps": 4, "agent_name": "single_turn_agent", **prompt}
+        sampling = {"temperature": 1.0, "logprobs": True}
+        asyncio.run(self.worker._run_prompt(fields, sampling, {"validate": validate}))
+        assert self.worker._groups == {}
+
+
+@pytest.fixture
+def bench(
+    monkeypatch: pytest.MonkeyPatch, tokenizer: Any, queue: MemoryQueue
+) -> Any:
+    """A function: script -> workbench."""
+
+    def build(script: Script, **options: Any) -> Workbench:
+        return Workbench(monkeypatch, tokenizer, script, **options)
+
+    return build
+
+
+def reflected_from(queue: MemoryQueue, key: str) -> int:
+    return int(queue.rows[key]["extra_fields"][CARE]["reflected_from"])
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_the_last_session_triggers_one_reflection(
+    bench: Any, queue: MemoryQueue, order: tuple[int, ...]
+) -> None:
+    delays = [0.01 * order.index(session) for session in range(3)]
+    work = bench([RIGHT, WRONG, WRONG], delays=delays)
+    work.run()
+    assert len(work.client.calls) == 1
+    assert queue.events == [
+        ("u", "running"),
+        *((f"u_{session}_0", "row") for session in order),
+        ("u_3_0", "row"),
+        ("u", "finished"),
+    ]
+    assert [reflected_from(queue, f"u_{i}_0") for i in range(4)] == [-1, -1, -1, 1]
+    assert {queue.tags[f"u_{i}_0"]["in"] for i in range(4)} == {"train"}
+
+
+def test_the_reflection_continues_the_failed_rationale(
+    bench: Any, queue: MemoryQueue, tokenizer: Any
+) -> None:
+    work = bench([RIGHT, WRONG])
+    work.run()
+    (request,) = work.client.calls
+    prefix = request["prompt_ids"][2:]
+    assert request["prompt_ids"][:2] == [50, 51]
+    assert tokenizer.decode(prefix).startswith("<think>red3 blue6\nYour previous reasoning")
+    assert request["image_data"] == ["an image"]
+    assert request["sampling_params"] == {
+        "temperature": 1.0,
+        "logprobs": True,
+        "max_tokens": RESPONSE_LENGTH - len(prefix),
+    }
+    row, new = queue.rows["u_2_0"], len(tokenizer.encode(REPAIRED))
+    assert row["response_mask"].tolist() == [0] * len(prefix) + [1] * new
+    assert row["responses"].tolist() == prefix + tokenizer.encode(REPAIRED)
+    note = row["extra_fields"][CARE]
+    assert (note["session"], note["acc"], note["reward"]) == (2, 1.0, 1.0)
+    assert note["logp"] == pytest.approx(-0.25 * new)
+    assert row["rm_scores"].sum() == 1.0
+
+
+def test_a_row_carries_its_record(bench: Any, queue: MemoryQueue) -> None:
+    """`<think>`, red, 3, blue, 5, `</think>`, `<answer>`, 8, `</answer>`, end: ten tokens."""
+    work = bench([RIGHT, RIGHT])
+    work.run()
+    note = queue.rows["u_1_0"]["extra_fields"][CARE]
+    assert (note["session"], note["acc"], note["reflected_from"]) == (1, 1.0, -1)
+    assert note["logp"] == pytest.approx(-5.0)
+    assert tuple(note["spans"]["rationale"]) == (1, 5)
+    assert tuple(note["spans"]["answer"]) == (7, 8)
+    assert note["spans"]["end"] == 9
+
+
+def test_sessions_ask_for_their_embedding(bench: Any) -> None:
+    work = bench([RIGHT, WRONG])
+    work.run()
+    assert [params[HARVEST] for params in work.session_params] == [True, True]
+
+
+@pytest.mark.parametrize("when", [0.0, 0.02])
+def test_a_failed_session_does_not_block_the_reflection(
+    bench: Any, queue: MemoryQueue, when: float
+) -> None:
+    """It fails first, or last: then it is the one that settles the group."""
+    work = bench([RIGHT, WRONG, ValueError("no response")], delays=[0.01, 0.01, when])
+    work.run()
+    assert reflected_from(queue, "u_3_0") == 1
+    assert "u_2_0" not in queue.rows
+    assert queue.events[-1] == ("u", "failure")
+
+
+def test_a_group_whose_sessions_all_failed(bench: Any, queue: MemoryQueue) -> None:
+    work = bench([ValueError("one"), ValueError("two")])
+    work.run()
+    assert queue.events == [("u", "running"), ("u", "failure")]
+    assert work.client.calls == []
+
+
+@pytest.mark.parametrize("text", [RIGHT, WRONG])
+def test_groups_of_one_kind_get_no_reflection(bench: Any, queue: MemoryQueue, text: str) -> None:
+    work = bench([text, text])
+    work.run()
+    assert work.client.calls == []
+    assert sorted(queue.rows) == ["u_0_0", "u_1_0"]
+    assert not any(RGR_SKIPPED in tag for tag in queue.tags.values())
+    assert queue.events[-1] == ("u", "finished")
+
+
+def test_no_reflection_when_it_is_switched_off(bench: Any, queue: MemoryQueue) -> None:
+    work = bench([RIGHT, WRONG], care={"rgr": {"mode": "off"}})
+    work.run()
+    assert work.client.calls == []
+    assert not any(RGR_SKIPPED in tag for tag in queue.tags.values())
+
+
+def test_no_room_is_noted_on_the_source(bench: Any, queue: MemoryQueue) -> None:
+    work = bench([RIGHT, WRONG], care={"rgr": {"min_new_tokens": RESPONSE_LENGTH}})
+    work.run()
+    assert work.client.calls == []
+    assert queue.tags["u_1_0"][RGR_SKIPPED] == "no_room"
+    assert queue.tags["u_1_0"]["response_len"] == 10
+    assert RGR_SKIPPED not in queue.tags["u_0_0"]
+    assert queue.events[-2:] == [("u_1_0", "tag"), ("u", "finished")]
+
+
+def test_a_timeout_is_noted_on_the_source(bench: Any, queue: MemoryQueue, tokenizer: Any) -> None:
+    client = ScriptedClient(tokenizer, seconds=30)
+    work = bench([RIGHT, WRONG], client=client, care={"rgr": {"timeout_s": 0.02}})
+    work.run()
+    assert len(client.calls) == 1
+    assert queue.tags["u_1_0"][RGR_SKIPPED] == "timeout"
+    assert "u_2_0" not in queue.rows
+    assert queue.events[-1] == ("u", "finished")
+
+
+def test_an_aborted_decode_is_noted_on_the_source(
+    bench: Any, queue: MemoryQueue, tokenizer: Any
+) -> None:
+    work = bench([RIGHT, WRONG], client=ScriptedClient(tokenizer, reply=""))
+    work.run()
+    assert queue.tags["u_1_0"][RGR_SKIPPED] == "aborted"
+    assert "u_2_0" not in queue.rows
+
+
+def test_a_prompt_may_have_a_group_size_of_its_own(bench: Any, queue: MemoryQueue) -> None:
+    """The configuration says three; verl's `__rollout_n__` says two for this prompt."""
+    work = bench([RIGHT, WRONG, WRONG])
+    work.run(__rollout_n__=2)
+    assert sorted(queue.rows) == ["u_0_0", "u_1_0", "u_2_0"]
+    assert reflected_from(queue, "u_2_0") == 1
+
+
+def test_validation_is_verls_own(bench: Any, queue: MemoryQueue) -> None:
+    work = bench([RIGHT, WRONG])
+    work.run(validate=True)
+    assert work.client.calls == []
+    assert all(HARVEST not in params for params in work.session_params)
+    assert sorted(queue.rows) == ["u_0_0", "u_1_0"]
+    assert queue.tags["u_0_0"]["in"] == "val"
+    assert CARE not in queue.rows["u_0_0"]["extra_fields"]
+
+
+def test_a_loop_with_several_outputs_is_refused(
+    bench: Any, queue: MemoryQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    work = bench([RIGHT])
+    work.session_output = lambda session: [agent_output([1]), agent_output([2])]
+    work.run()
+    assert queue.events[-1] == ("u", "failure")
+    assert "returned 2 outputs for one session" in caplog.text
+
+
+def test_a_response_without_embedding_is_refused(
+    bench: Any, queue: MemoryQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    work = bench([RIGHT])
+    work.session_output = lambda session: agent_output([1])
+    work.run()
+    assert queue.events[-1] == ("u", "failure")
+    assert "does not harvest" in caplog.text

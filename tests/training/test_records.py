@@ -1,0 +1,72 @@
+"""What an agent-loop worker notes about a row, and how it survives the queue.
+
+The queue's own encoding is stood in for by JSON, which also knows no tuples; that a real queue
+carries these values is shown end to end.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from care_verl.training.records import (
+    RowRecord,
+    as_embedding,
+    read_accuracy,
+    response_logp,
+)
+
+from .samples import MALFORMED, WELL_FORMED, record, spans_of
+
+
+@pytest.mark.parametrize("pieces", [WELL_FORMED, MALFORMED])
+def test_a_record_survives_plain_encoding(pieces: tuple[bytes, ...]) -> None:
+    sent = record(3, 0.0, spans=spans_of(pieces), logp=-1.25, reflected_from=1)
+    arrived = json.loads(json.dumps(sent.to_mapping()))
+    assert RowRecord.from_mapping(arrived) == sent
+
+
+def test_ranges_come_back_as_tuples() -> None:
+    arrived = json.loads(json.dumps(record(0, 1.0).to_mapping()))
+    assert arrived["spans"]["rationale"] == [1, 3]
+    spans = RowRecord.from_mapping(arrived).spans
+    assert (spans.rationale, spans.answer, spans.end) == ((1, 3), (5, 6), 7)
+
+
+def test_accuracy_is_read_from_the_reward() -> None:
+    assert read_accuracy({"reward_extra_info": {"acc": True, "fmt": 0.0}}) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("extra_fields", "found"),
+    [({"reward_extra_info": {"score": 1.0}}, r"\['score'\]"), ({}, r"\[\]")],
+)
+def test_a_reward_without_accuracy_is_refused(
+    extra_fields: dict[str, dict[str, float]], found: str
+) -> None:
+    with pytest.raises(KeyError, match=f"{found} but no 'acc'"):
+        read_accuracy(extra_fields)
+
+
+def test_only_decoded_tokens_count_in_the_log_probability() -> None:
+    assert response_logp([-8.0, -2.0, -4.0], [0, 1, 1]) == -6.0
+
+
+def test_missing_log_probabilities_are_refused() -> None:
+    with pytest.raises(ValueError, match="calculate_log_probs=True"):
+        response_logp(None, [1, 1])
+    with pytest.raises(ValueError, match="longer"):
+        response_logp([-1.0], [1, 1])
+
+
+def test_embeddings_become_float32() -> None:
+    found = as_embedding([0.5, 0.25], session=0)
+    assert found.dtype == np.float32
+    assert found.tolist() == [0.5, 0.25]
+
+
+def test_a_missing_embedding_names_the_session() -> None:
+    with pytest.raises(RuntimeError, match="session 3 .* does not harvest"):
+        as_embedding(None, session=3)
