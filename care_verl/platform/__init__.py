@@ -30,10 +30,12 @@ def install() -> None:
         engine,
         extensions,
         offload,
+        threads,
         vllm_version,
         vllm_weights,
     )
 
+    threads.let_waiting_threads_sleep()
     vllm_version.alias_cpu_build()
     extensions.tolerate_misfits()
     when_imported(distributed.MODULE, distributed.use_gloo_once)

@@ -30,8 +30,10 @@ def require_parameters(target: FunctionType, *expected: str) -> None:
 
 
 def _message(target: FunctionType | type | ModuleType, expected: str, found: str) -> str:
-    module = getattr(target, "__module__", target.__name__)
-    name = f"{module}.{target.__name__}" if module != target.__name__ else module
+    if isinstance(target, ModuleType):
+        name = target.__name__
+    else:
+        name = f"{target.__module__}.{target.__qualname__}"
     library = name.partition(".")[0]
     tried = f"{library}=={TRIED_VERSIONS.get(library, '?')}"
     return (

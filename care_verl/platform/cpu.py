@@ -18,6 +18,13 @@ from care_verl.platform import selection
 from care_verl.platform.device import CpuDeviceModule
 
 _DEVICE_MODULE = CpuDeviceModule()
+_ROLLOUT_DEFAULTS = {
+    # GiB for the KV cache; vLLM would reserve a fraction of the machine's memory.
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    # Lets `distributed_executor_backend=uni` be: vLLM's CPU platform otherwise turns it back into
+    # `mp`, one more process that imports vLLM, and messages between the two at each decoding step.
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+}
 
 
 @PlatformRegistry.register(platform=selection.NAME)
@@ -100,11 +107,8 @@ class PlatformCPU(PlatformBase):
         return False
 
     def rollout_env_vars(self) -> dict[str, str]:
+        """Return the defaults for vLLM's CPU backend; what the user has set prevails."""
         return {name: os.environ.get(name, value) for name, value in _ROLLOUT_DEFAULTS.items()}
 
     def cudart(self) -> None:
         return None
-
-
-#: What vLLM's CPU backend reads, where the user has not set it: GiB for the KV cache.
-_ROLLOUT_DEFAULTS = {"VLLM_CPU_KVCACHE_SPACE": "1"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from types import ModuleType
+from typing import Any
 
 from care_verl.platform.contract import require_parameters, require_source
 
@@ -17,7 +17,7 @@ BACKEND = "cpu:gloo"
 _DOUBLED = "cpu:gloo,{get_device_name()}:{get_nccl_backend()}"
 
 
-def use_gloo_once(distributed: ModuleType) -> None:
+def use_gloo_once(distributed: Any) -> None:
     """Give both of verl's initialisers of the default process group the backend `cpu:gloo`."""
     from_env = distributed.initialize_global_process_group
     from_ray = distributed.initialize_global_process_group_ray
@@ -28,7 +28,8 @@ def use_gloo_once(distributed: ModuleType) -> None:
 
     def initialize_global_process_group(timeout_second: int = 36000) -> tuple[int, int, int]:
         from_ray(timeout_second=timeout_second, backend=BACKEND)
-        return tuple(int(os.environ[name]) for name in ("LOCAL_RANK", "RANK", "WORLD_SIZE"))
+        environ = os.environ
+        return int(environ["LOCAL_RANK"]), int(environ["RANK"]), int(environ["WORLD_SIZE"])
 
     distributed.initialize_global_process_group = initialize_global_process_group
     distributed.initialize_global_process_group_ray = partial(from_ray, backend=BACKEND)

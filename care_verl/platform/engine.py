@@ -1,16 +1,22 @@
-"""verl's FSDP engines, registered for the device `cpu` too."""
+"""verl's FSDP2 engines, registered for the device `cpu` too.
+
+Only FSDP2: FSDP1 refuses to initialise from parameters on the CPU, and verl then reports that no
+engine is registered for it.
+"""
 
 from __future__ import annotations
 
-from types import ModuleType
+from typing import Any
 
 MODULE = "verl.workers.engine.fsdp.transformer_impl"
-_BACKENDS = ["fsdp", "fsdp2"]
+BACKEND = "fsdp2"
 
 
-def register_engines(transformer_impl: ModuleType) -> None:
+def register_engines(transformer_impl: Any) -> None:
     """Register the language and value engines, unchanged, under device `cpu`."""
-    register = transformer_impl.EngineRegistry.register
-    language, value = transformer_impl.FSDPEngineWithLMHead, transformer_impl.FSDPEngineWithValueHead
-    register(model_type="language_model", backend=_BACKENDS, device="cpu")(language)
-    register(model_type="value_model", backend=_BACKENDS, device="cpu")(value)
+    engines = {
+        "language_model": transformer_impl.FSDPEngineWithLMHead,
+        "value_model": transformer_impl.FSDPEngineWithValueHead,
+    }
+    for model_type, engine in engines.items():
+        transformer_impl.EngineRegistry.register(model_type, BACKEND, device="cpu")(engine)

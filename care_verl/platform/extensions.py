@@ -10,7 +10,7 @@ group `vllm.platform_plugins` is loaded earlier still, hence `offer_vllm_platfor
 
 from __future__ import annotations
 
-from types import ModuleType
+from typing import Any
 
 import torch
 
@@ -43,7 +43,7 @@ def offer_vllm_platform() -> None:
         tolerate_misfits()
 
 
-def declare_missing_operators(extension: ModuleType) -> None:
+def declare_missing_operators(extension: Any) -> None:
     """Declare `torchvision::nms` and `::qnms` unless torchvision's extension defines them.
 
     torchvision works without its extension, except that it attaches shape functions to these two
@@ -59,7 +59,7 @@ def declare_missing_operators(extension: ModuleType) -> None:
         library.define(_SCHEMAS[name])
 
 
-def report_misfit_as_import_error(utils: ModuleType) -> None:
+def report_misfit_as_import_error(utils: Any) -> None:
     """Let torchcodec fail to import with ImportError, not OSError, if its library does not load.
 
     vLLM falls back to another video decoder on ImportError and RuntimeError only.

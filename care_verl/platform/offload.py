@@ -7,14 +7,14 @@ accelerator, and torch refuses to without one.
 from __future__ import annotations
 
 import functools
-from types import ModuleType
+from typing import Any
 
 from care_verl.platform.contract import require_source
 
 MODULE = "verl.workers.engine.fsdp.transformer_impl"
 
 
-def offload_without_pinning(transformer_impl: ModuleType) -> None:
+def offload_without_pinning(transformer_impl: Any) -> None:
     """Make verl's FSDP engine ask for an offload policy that does not pin memory."""
     engine = transformer_impl.FSDPEngine
     require_source(engine._build_fsdp_module, "CPUOffloadPolicy(pin_memory=True)")

@@ -23,7 +23,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-Callback = Callable[[ModuleType], None]
+# A callback may give its module other attributes, which the type ModuleType does not allow.
+Callback = Callable[[Any], None]
 
 _waiting: dict[str, list[Callback]] = {}
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from importlib.metadata import Distribution, DistributionFinder, PackageNotFoundError, distribution
-from os import PathLike
 from typing import Any
 
 _SOUGHT = "vllm"
@@ -30,7 +29,7 @@ class _AliasedDistribution(Distribution):
     def read_text(self, filename: str) -> str | None:
         return self._published.read_text(filename)
 
-    def locate_file(self, path: Any) -> PathLike[str]:
+    def locate_file(self, path: Any) -> Any:
         return self._published.locate_file(path)
 
 
@@ -41,9 +40,9 @@ class _AliasFinder(DistributionFinder):
         return None
 
     def find_distributions(
-        self, context: DistributionFinder.Context = DistributionFinder.Context()
+        self, context: DistributionFinder.Context | None = None
     ) -> Iterable[Distribution]:
-        if context.name != _SOUGHT:
+        if context is None or context.name != _SOUGHT:
             return
         try:
             published = distribution(_PUBLISHED)

@@ -1,4 +1,4 @@
-"""Keeps vLLM's model able to follow the actor: what an update must reach, and what it must not lose.
+"""Lets vLLM's model follow the actor: what an update must reach, and what it must not lose.
 
 Two parts of vLLM 0.28 assume that weights are loaded once.
 
@@ -14,7 +14,6 @@ Two parts of vLLM 0.28 assume that weights are loaded once.
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -26,7 +25,7 @@ VISION = "vllm.model_executor.models.vision"
 _NORMALISATION = ("weight", "bias")
 
 
-def keep_plain_weights(utils: ModuleType) -> None:
+def keep_plain_weights(utils: Any) -> None:
     """Replace the choice of a CPU kernel for 2-D weights by `torch.nn.functional.linear`."""
     choose_kernel = utils.dispatch_cpu_unquantized_gemm
     require_parameters(choose_kernel, "layer", "remove_weight")
@@ -42,7 +41,7 @@ def keep_plain_weights(utils: ModuleType) -> None:
     utils.dispatch_cpu_unquantized_gemm = dispatch_cpu_unquantized_gemm
 
 
-def keep_image_normalisation(vision: ModuleType) -> None:
+def keep_image_normalisation(vision: Any) -> None:
     """Make the buffers of `FusedInputNorm` non-persistent, where this vLLM has that module."""
     norm = getattr(vision, "FusedInputNorm", None)
     if norm is None:

@@ -87,7 +87,7 @@ class SlotBank:
         """
         index = to_device(slots, self.device)
         sums = (self._state.S, self._state.P, self._state.nS, self._state.nP)
-        S, P, nS, nP = (total[index] for total in sums)  # noqa: N806
+        S, P, nS, nP = (total[index] for total in sums)
         for total in sums:
             total.index_fill_(0, index, 0)
         for slot in slots:
@@ -109,8 +109,8 @@ class _State:
     state: Tensor
     S: Tensor
     P: Tensor
-    nS: Tensor  # noqa: N815
-    nP: Tensor  # noqa: N815
+    nS: Tensor
+    nP: Tensor
     token_ids: Tensor
     hidden: Tensor
 

@@ -27,8 +27,8 @@ def check_runner_choice() -> None:
     forced = os.environ.get(V2_RUNNER_ENV, "").strip().lower()
     if forced not in ("", "0", "false"):
         raise ValueError(
-            f"environment variable {V2_RUNNER_ENV} = {forced!r}; the rationale harvest hooks vLLM's "
-            "V1 model runner and selects it itself: unset the variable"
+            f"environment variable {V2_RUNNER_ENV} = {forced!r}; the rationale harvest hooks "
+            "vLLM's V1 model runner and selects it itself: unset the variable"
         )
 
 

@@ -21,6 +21,8 @@ INSTALL = "care_install_harvest"
 class HarvestWorkerExtension(vLLMColocateWorkerExtension):  # type: ignore[misc]
     """verl's extension of the vLLM worker (weight sync), able to harvest rationales."""
 
+    model_runner: Any
+
     def care_install_harvest(
         self, settings: dict[str, Any], pieces: list[bytes], server_path: str
     ) -> None:
@@ -36,7 +38,7 @@ class HarvestWorkerExtension(vLLMColocateWorkerExtension):  # type: ignore[misc]
         """
         if not (get_pp_group().is_last_rank and get_tp_group().is_first_rank):
             return
-        runner: Any = self.model_runner
+        runner = self.model_runner
         check_runner(runner)
         config = runner.model_config
         # A model's vocabulary is padded beyond the tokenizer's.

@@ -96,6 +96,8 @@ def _step_rows(
     computed = batch.num_computed_tokens_cpu[:rows].tolist()
     known = batch.num_tokens_no_spec[:rows].tolist()
     return [
-        StepRow(key, computed[row] + scheduled[key] - 1, known[row]) if harvest.is_open(key) else None
+        StepRow(key, computed[row] + scheduled[key] - 1, known[row])
+        if harvest.is_open(key)
+        else None
         for row, key in enumerate(batch.req_ids)
     ]

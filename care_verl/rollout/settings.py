@@ -10,7 +10,7 @@ from care_verl.algorithm.settings import Flag, Settings, TagName, setting
 from care_verl.algorithm.spans import TagSpec
 
 CUSTOM_KEY = "care_harvest"
-"""Key in `rollout.custom` that switches the harvest on, and the sampling parameter asking for it."""
+"""Key in `rollout.custom` that switches the harvest on, and sampling parameter that asks for it."""
 
 EMBEDDING_FIELD = "care_embedding"
 """Key in `TokenOutput.extra_fields`: float32 [H]; zeros for a response without a rationale."""

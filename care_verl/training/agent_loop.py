@@ -21,8 +21,8 @@ from care_verl.algorithm import token_spans
 from care_verl.training.activation import require_active
 from care_verl.training.configuration import care_config
 from care_verl.training.fields import CARE, EMBEDDING, HARVEST, RGR_SKIPPED
-from care_verl.training.harvesting import HarvestingClient
 from care_verl.training.group_stage import PromptGroup, Session, reflected_output
+from care_verl.training.harvesting import HarvestingClient
 from care_verl.training.media_cache import MediaCache
 from care_verl.training.prompts import opens_rationale
 from care_verl.training.records import (
@@ -43,6 +43,8 @@ _WorkerBase: Any = AgentLoopWorkerTQ.__ray_metadata__.modified_class.__ray_actor
 
 class CareAgentLoopWorker(_WorkerBase):  # type: ignore[misc]
     """Runs the sessions of training prompts with harvest and group stage; validation as verl."""
+
+    llm_client: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         require_active("an agent-loop worker")

@@ -51,7 +51,7 @@ def complete_before_validation(module: ModuleType) -> None:
             use_reference_policy = bool(config.actor_rollout_ref.actor.use_kl_loss)
         validate(config=config, use_reference_policy=use_reference_policy, use_critic=use_critic)
 
-    module.validate_config = validate_config
+    vars(module)["validate_config"] = validate_config
 
 
 def register_algorithms(module: ModuleType) -> None:

@@ -35,7 +35,7 @@ class RowRecord:
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> RowRecord:
         """The inverse of `to_mapping`; ranges may come back as lists."""
-        spans = {
+        spans: dict[str, Any] = {
             name: tuple(value) if isinstance(value, Sequence) else value
             for name, value in mapping["spans"].items()
         }

@@ -8,7 +8,7 @@ _MAX_NUMBER_LENGTH = 64
 
 
 def as_number(text: str) -> Decimal | None:
-    """The exact value of an integer or decimal such as `-3`, `+07` or `2.50`; None for other text."""
+    """The exact value of an integer or decimal such as `-3`, `+07` or `2.50`; else None."""
     text = text.strip()
     if not text or len(text) > _MAX_NUMBER_LENGTH or not text.isascii():
         return None

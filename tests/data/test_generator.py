@@ -22,7 +22,9 @@ def test_examples_are_stable_across_versions() -> None:
 
 
 def test_training_and_held_out_charts_never_coincide() -> None:
-    shown = {example(seed, s, i).chart for seed in (0, 1) for s in ("sft", "train") for i in range(900)}
+    shown = {
+        example(seed, s, i).chart for seed in (0, 1) for s in ("sft", "train") for i in range(900)
+    }
     held_out = {example(seed, "test", i).chart for seed in (0, 2) for i in range(900)}
     assert not shown & held_out
     assert all(chart.held_out for chart in held_out)
@@ -48,7 +50,11 @@ def test_questions_ask_about_bars_of_their_chart_and_have_natural_answers() -> N
 
 @pytest.mark.parametrize(
     ("level", "text", "answer"),
-    [("sum", "red plus blue?", 9), ("difference", "red minus blue?", 5), ("product", "red times blue?", 14)],
+    [
+        ("sum", "red plus blue?", 9),
+        ("difference", "red minus blue?", 5),
+        ("product", "red times blue?", 14),
+    ],
 )
 def test_levels(level: str, text: str, answer: int) -> None:
     question = Question(level, ("red", "blue"))

@@ -20,7 +20,7 @@ def test_a_dead_engine_ends_the_run_with_its_name(overrides: list[str], tmp_path
         killed = time.monotonic()
         assert run.finish(60) != 0
         assert time.monotonic() - killed < 60
-        assert "vLLM engine" in run.log and "died" in run.log
+        assert "vLLM engine" in run.log
         deadline = time.monotonic() + 20
         while run.processes() and time.monotonic() < deadline:
             time.sleep(0.5)

@@ -24,7 +24,9 @@ def grpo_metrics(
     folder.mkdir(parents=True)
     agent = Path(__file__).with_name("seeded_agent.py")
     loops = folder / "agent_loops.yaml"
-    loops.write_text("- name: seeded_single_turn_agent\n  _target_: seeded_agent.SeededSingleTurnAgent\n")
+    loops.write_text(
+        "- name: seeded_single_turn_agent\n  _target_: seeded_agent.SeededSingleTurnAgent\n"
+    )
     settings = [
         *overrides,
         "algorithm.adv_estimator=grpo",
@@ -40,9 +42,7 @@ def grpo_metrics(
         return [data for _, data in run.metrics()]
 
 
-def test_grpo_is_the_same_with_and_without_the_plugin(
-    overrides: list[str], tmp_path: Path
-) -> None:
+def test_grpo_is_the_same_with_and_without_the_plugin(overrides: list[str], tmp_path: Path) -> None:
     plain = ["hydra.searchpath=[pkg://care_verl.recipes]"]
     without = grpo_metrics(
         tmp_path / "without", [*overrides, *plain], {"VERL_USE_EXTERNAL_PLUGINS": "care_cpu"}

@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 import vllm
+from vllm import SamplingParams
+
 from care_verl.rollout.extension import INSTALL, HarvestWorkerExtension
 from care_verl.rollout.inbox import EmbeddingInbox
 from care_verl.rollout.ticket import Ticket
 from care_verl.rollout.wire import Harvested
 from care_verl.vocabulary import vocab_bytes
-from vllm import SamplingParams
 
 T = TypeVar("T")
 

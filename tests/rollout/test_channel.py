@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from care_verl.rollout.harvest import Delivery
 from care_verl.rollout.host_copy import HostCopy
 from care_verl.rollout.inbox import EmbeddingInbox, HarvestLostError

@@ -7,8 +7,9 @@ import sys
 from typing import Any
 
 import pytest
-from care_verl.rollout.checks import V2_RUNNER_ENV, check_rollout_config
 from omegaconf import DictConfig, OmegaConf
+
+from care_verl.rollout.checks import V2_RUNNER_ENV, check_rollout_config
 
 PLAIN = {
     "name": "vllm",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+
 from care_verl.algorithm.automaton import RationaleAutomaton
 from care_verl.algorithm.spans import TagSpec, token_spans
 from care_verl.rollout.bank import SlotBank

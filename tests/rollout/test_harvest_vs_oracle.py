@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+from vllm import SamplingParams
+
 from care_verl.algorithm.spans import TagSpec, TokenSpans, token_spans
 from care_verl.data.embedded.charts import render
 from care_verl.data.embedded.generator import example
 from care_verl.data.embedded.model import save_model
 from care_verl.vocabulary import vocab_bytes
-from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
-from vllm import SamplingParams
 
 from .engine import Answer, Ask, HarvestingEngine, harvesting_engine
 
@@ -154,7 +155,6 @@ def test_embeddings_agree_with_transformers(engine: HarvestingEngine, oracle: Or
             assert not answer.embedding.any()
         seen |= _situation(oracle.spans(answer), answer)
 
-    print("XX", engine.metric("vllm:num_preemptions"), engine.metric("vllm:prefix_cache_hits"), seen)
     assert seen >= {"closed", "unclosed", "never opened", "one token"}
     assert engine.metric("vllm:num_preemptions") >= 10
     assert engine.metric("vllm:prefix_cache_hits") > 0

@@ -1,4 +1,4 @@
-"""A dead engine ends what waits for it. The engine here is a stub; `test_server` kills real ones."""
+"""A dead engine ends what waits for it: here on a stub, in `test_server` on a real one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from care_verl.rollout.liveness import EngineWatch, RolloutEngineDiedError
 from vllm.v1.engine.exceptions import EngineDeadError
+
+from care_verl.rollout.liveness import EngineWatch, RolloutEngineDiedError
 
 REASON = "vLLM engine of replica 3 died"
 
@@ -65,7 +66,7 @@ def test_vllms_own_error_is_explained() -> None:
         engine.errored = True
         with pytest.raises(RolloutEngineDiedError, match=REASON) as caught:
             await watch.unless_dead(fail(EngineDeadError()))
-        assert isinstance(caught.value.__cause__, EngineDeadError | None)
+        assert isinstance(caught.value.__cause__, EngineDeadError)
 
     run(work())
 

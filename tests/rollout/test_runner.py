@@ -6,11 +6,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from vllm.v1.worker.cpu_model_runner import CPUModelRunner
+from vllm.v1.worker.gpu_model_runner import GPUModelRunner
+
 from care_verl.platform.contract import ContractError
 from care_verl.rollout.runner import check_runner, hook
 from care_verl.rollout.ticket import Ticket
-from vllm.v1.worker.cpu_model_runner import CPUModelRunner
-from vllm.v1.worker.gpu_model_runner import GPUModelRunner
 
 
 def runner_of(kind: type, **attributes: Any) -> Any:

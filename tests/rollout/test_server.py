@@ -13,14 +13,15 @@ import numpy as np
 import psutil
 import pytest
 import ray
-from care_verl.data.embedded.model import save_model
-from care_verl.rollout.server import CareVLLMServer
-from care_verl.rollout.watchdog import RolloutDiedError, RolloutWatchdog
 from omegaconf import OmegaConf
 from transformers import AutoTokenizer
 from verl.plugin.platform import get_platform
-from verl.workers.config import HFModelConfig, RolloutConfig
+from verl.workers.config import RolloutConfig
 from verl.workers.rollout.replica import RolloutMode
+
+from care_verl.data.embedded.model import save_model
+from care_verl.rollout.server import CareVLLMServer
+from care_verl.rollout.watchdog import RolloutDiedError, RolloutWatchdog
 
 pytestmark = pytest.mark.slow
 
@@ -111,7 +112,8 @@ def test_a_server_harvests_and_reports_the_death_of_its_engine(
     asked = [generate(server, tokenizer, {"prefilled": True}, max_tokens=40) for _ in range(8)]
     for output in ray.get(asked):
         embedding = output.extra_fields["care_embedding"]
-        assert embedding.dtype == np.float32 and embedding.shape == (128,)
+        assert embedding.dtype == np.float32
+        assert embedding.shape == (128,)
         assert output.extra_fields["care_embedding_tokens"] <= len(output.token_ids) - 1
         norm = float(np.linalg.norm(embedding))
         assert norm == pytest.approx(1.0 if output.extra_fields["care_embedding_tokens"] else 0.0)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
+
 from care_verl.rollout.settings import HarvestRequest, HarvestSettings, harvest_settings
 from care_verl.rollout.ticket import Ticket
-from omegaconf import OmegaConf
 
 
 def test_the_section_decides_whether_there_is_a_harvest() -> None:

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from care_verl.data.embedded.tokenizer import build_tokenizer
-from care_verl.vocabulary import end_token_ids, vocab_bytes
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
+
+from care_verl.data.embedded.tokenizer import build_tokenizer
+from care_verl.vocabulary import end_token_ids, vocab_bytes
 
 
 @pytest.fixture(scope="module")

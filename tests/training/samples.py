@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from tensordict import TensorDict
+from tensordict import NonTensorData, TensorDict
 from transfer_queue import KVBatchMeta
 from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopOutput
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
@@ -73,6 +73,11 @@ def agent_output(response: Sequence[int], **fields: Any) -> AgentLoopOutput:
     return AgentLoopOutput(**{**values, **fields})
 
 
+def _plain(value: Any) -> Any:
+    """A field's value as it was put in."""
+    return value.data if isinstance(value, NonTensorData) else value
+
+
 class MemoryQueue:
     """The calls of `transfer_queue` that the adapters make, in memory and in this process."""
 
@@ -92,7 +97,7 @@ class MemoryQueue:
         for i, key in enumerate(keys):
             row = self.rows.setdefault(key, {})
             if fields is not None:
-                row.update(dict(fields[i].items()))
+                row.update({name: _plain(value) for name, value in fields[i].items()})
             self.tags.setdefault(key, {}).update({} if tags is None else tags[i])
         return KVBatchMeta(
             keys=keys, tags=[self.tags[key] for key in keys], partition_id=partition_id

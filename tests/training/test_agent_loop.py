@@ -13,14 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 from verl.workers.rollout.replica import TokenOutput
 
-from care_verl.algorithm import CareConfig
 from care_verl.training.agent_loop import CareAgentLoopWorker
 from care_verl.training.fields import CARE, EMBEDDING, HARVEST, RGR_SKIPPED
-from care_verl.training.reflection import ReflectionPrompts
-from care_verl.vocabulary import vocab_bytes
 
 from .samples import MemoryQueue, agent_output
 
@@ -42,7 +40,7 @@ class ScriptedClient:
         self._seconds = seconds
         self.calls: list[dict[str, Any]] = []
 
-    async def generate(self, **request: Any) -> TokenOutput:
+    async def generate(self, request_id: str, **request: Any) -> TokenOutput:
         self.calls.append(request)
         await asyncio.sleep(self._seconds)
         return TokenOutput(token_ids=self._reply, log_probs=[-0.25] * len(self._reply))
@@ -59,12 +57,14 @@ class Workbench:
         delays: Sequence[float] | None = None,
         client: ScriptedClient | None = None,
         care: dict[str, Any] | None = None,
+        end_tokens: list[int] | None = None,
     ) -> None:
-        self.tokenizer, self.script = tokenizer, script
+        self.monkeypatch, self.tokenizer, self.script = monkeypatch, tokenizer, script
         self.delays = delays or [0.0] * len(script)
         self.client = client or ScriptedClient(tokenizer)
+        self.end_tokens = end_tokens
         self.session_params: list[dict[str, Any]] = []
-        self.worker = self._worker(CareConfig.from_mapping(care or {}))
+        self.worker = self._worker(care or {})
         bench = self
 
         async def run_agent_loop(
@@ -85,22 +85,22 @@ class Workbench:
         monkeypatch.setattr(WORKER_BASE, "_run_agent_loop", run_agent_loop)
         monkeypatch.setattr(WORKER_BASE, "_compute_score", compute_score)
 
-    def _worker(self, care: CareConfig) -> Any:
-        rollout = SimpleNamespace(
-            n=len(self.script),
-            val_kwargs=SimpleNamespace(n=len(self.script)),
-            response_length=RESPONSE_LENGTH,
-        )
-        worker: Any = object.__new__(CareAgentLoopWorker)
-        worker.config = SimpleNamespace(actor_rollout_ref=SimpleNamespace(rollout=rollout))
-        worker.care = care
-        worker.tokenizer, worker.processor = self.tokenizer, None
-        worker.distillation_enabled = False
-        worker.llm_client = self.client
-        worker._reflection = ReflectionPrompts(self.tokenizer, None, care)
-        worker._vocab = vocab_bytes(self.tokenizer)
-        worker._groups = {}
-        return worker
+    def _worker(self, care: dict[str, Any]) -> Any:
+        """Built by CARE's constructor; verl's only sets what it would set."""
+        n, bench = len(self.script), self
+        rollout = {"n": n, "val_kwargs": {"n": n}, "response_length": RESPONSE_LENGTH}
+        config = {"actor_rollout_ref": {"rollout": rollout}, "algorithm": {"care": care}}
+
+        def construct(worker: Any) -> None:
+            worker.config = OmegaConf.create(config)
+            worker.tokenizer, worker.processor = bench.tokenizer, None
+            generation = SimpleNamespace(eos_token_id=bench.end_tokens)
+            worker.model_config = SimpleNamespace(generation_config=generation)
+            worker.llm_client = bench.client
+            worker.distillation_enabled = False
+
+        self.monkeypatch.setattr(WORKER_BASE, "__init__", construct)
+        return CareAgentLoopWorker()
 
     def session_output(self, session: int) -> AgentLoopOutput:
         scripted = self.script[session]
@@ -114,9 +114,13 @@ class Workbench:
         )
 
     def score(self, output: AgentLoopOutput) -> None:
-        acc = float("<answer>8</answer>" in self.tokenizer.decode(output.response_ids))
+        acc = float("<answer>8</answer>" in self._text(output))
         output.reward_score = acc
         output.extra_fields["reward_extra_info"] = {"acc": acc}
+
+    def _text(self, output: AgentLoopOutput) -> str:
+        known = [token for token in output.response_ids if token < len(self.tokenizer)]
+        return str(self.tokenizer.decode(known))
 
     def run(self, validate: bool = False, **prompt: Any) -> None:
         fields = {"uid": "u", "global_steps": 4, "agent_name": "single_turn_agent", **prompt}
@@ -126,9 +130,7 @@ class Workbench:
 
 
 @pytest.fixture
-def bench(
-    monkeypatch: pytest.MonkeyPatch, tokenizer: Any, queue: MemoryQueue
-) -> Any:
+def bench(monkeypatch: pytest.MonkeyPatch, tokenizer: Any, queue: MemoryQueue) -> Any:
     """A function: script -> workbench."""
 
     def build(script: Script, **options: Any) -> Workbench:
@@ -302,3 +304,35 @@ def test_a_response_without_embedding_is_refused(
     work.run()
     assert queue.events[-1] == ("u", "failure")
     assert "does not harvest" in caplog.text
+
+
+@pytest.mark.xfail(
+    strict=True, reason="IndexError: ids are looked up in the tokenizer's vocabulary"
+)
+def test_an_id_beyond_the_tokenizers_vocabulary_ends_the_text(
+    bench: Any, queue: MemoryQueue, tokenizer: Any
+) -> None:
+    """A model's vocabulary is padded; the rollout's automaton takes such an id for the end."""
+    beyond = len(tokenizer) + 3
+    work = bench([RIGHT])
+    work.session_output = lambda session: session_with(tokenizer, [beyond])
+    work.run()
+    assert queue.rows["u_0_0"]["extra_fields"][CARE]["spans"]["end"] == 2
+
+
+@pytest.mark.xfail(strict=True, reason="the worker's vocabulary knows the tokenizer's end alone")
+def test_the_models_other_end_tokens_end_the_text(
+    bench: Any, queue: MemoryQueue, tokenizer: Any
+) -> None:
+    """As in the rollout server, which asks the generation config."""
+    (other_end,) = tokenizer.encode("red")
+    work = bench([RIGHT], end_tokens=[other_end])
+    work.session_output = lambda session: session_with(tokenizer, [other_end])
+    work.run()
+    assert queue.rows["u_0_0"]["extra_fields"][CARE]["spans"]["end"] == 2
+
+
+def session_with(tokenizer: Any, ids: list[int]) -> AgentLoopOutput:
+    """`<think>`, 7 and these tokens."""
+    embedding = np.zeros(2, dtype=np.float32)
+    return agent_output([*tokenizer.encode("<think>7"), *ids], extra_fields={EMBEDDING: embedding})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
 from collections.abc import Callable
 
 import pytest
@@ -106,9 +107,8 @@ def test_what_cannot_work_is_refused_by_name(
     composed: Composed, override: str, key: str, also: str
 ) -> None:
     config = composed("algorithm.adv_estimator=care", override)
-    with pytest.raises(ValueError) as refusal:
+    with pytest.raises(ValueError, match=re.escape(key)) as refusal:
         validate(config)
-    assert key in str(refusal.value)
     assert also in str(refusal.value)
 
 

@@ -33,7 +33,6 @@ _HEADS = 4
 _WIDTH = _HEAD * _HEADS
 _TEXT_LAYERS = 3
 _VISION_LAYERS = 2
-_MLP = 4
 _PATCH = 14
 _POSITIONS = 1024
 # Transformers' default spread of 0.02 is made for widths of thousands: at this width it leaves the
@@ -67,20 +66,19 @@ def build_model(tokenizer: Qwen2Tokenizer, seed: int) -> Qwen2_5_VLForConditiona
         torch.manual_seed(seed)
         model = Qwen2_5_VLForConditionalGeneration(_config(tokenizer))
     model.generation_config = GenerationConfig(
-        eos_token_id=tokenizer.convert_tokens_to_ids(TURN_END),
-        pad_token_id=tokenizer.convert_tokens_to_ids(END_OF_TEXT),
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
     return model
 
 
 def _config(tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLConfig:
-    token_id = tokenizer.convert_tokens_to_ids
+    token_id = tokenizer.get_vocab().__getitem__
     return Qwen2_5_VLConfig(
         architectures=["Qwen2_5_VLForConditionalGeneration"],
         text_config={
             "vocab_size": len(tokenizer),
             "hidden_size": _WIDTH,
-            "intermediate_size": _MLP * _WIDTH,
+            "intermediate_size": 4 * _WIDTH,
             "num_hidden_layers": _TEXT_LAYERS,
             "num_attention_heads": _HEADS,
             "num_key_value_heads": _HEADS // 2,
@@ -111,6 +109,5 @@ def _config(tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLConfig:
         vision_start_token_id=token_id(VISION_START),
         vision_end_token_id=token_id(VISION_END),
         tie_word_embeddings=False,
-        initializer_range=_INIT_SPREAD,
         dtype="float32",
     )

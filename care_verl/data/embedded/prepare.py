@@ -68,9 +68,7 @@ def prepare_embedded(
     return EmbeddedPaths(out_dir)
 
 
-def _write_files(
-    paths: EmbeddedPaths, seed: int, sizes: dict[str, int], rates: NoiseRates
-) -> None:
+def _write_files(paths: EmbeddedPaths, seed: int, sizes: dict[str, int], rates: NoiseRates) -> None:
     train = (rl_row(example(seed, "train", index)) for index in range(sizes["train_size"]))
     test = (rl_row(example(seed, "test", index)) for index in range(sizes["test_size"]))
     sft = (sft_row(example(seed, "sft", index), rates) for index in range(sizes["sft_size"]))
