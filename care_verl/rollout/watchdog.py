@@ -17,6 +17,9 @@ import ray
 
 logger = logging.getLogger(__name__)
 
+# The driver may trip over a death before word of it has come.
+_WORD_COMES_WITHIN_S = 3.0
+
 
 class RolloutDiedError(RuntimeError):
     """A rollout engine died during the run."""
@@ -35,6 +38,8 @@ class RolloutWatchdog:
         self._servers = dict(servers)
         self._workers = list(workers)
         self._reason: str | None = None
+        self._died = threading.Event()
+        self._over = False
         threading.Thread(target=self._watch, name="care-rollout-watchdog", daemon=True).start()
 
     def check(self) -> None:
@@ -44,13 +49,18 @@ class RolloutWatchdog:
 
     @contextmanager
     def explaining(self) -> Iterator[None]:
-        """Within: an error that is raised after an engine has died is reported as that death."""
+        """The run. An error raised in it because an engine died is reported as that death.
+
+        When it is left, servers may end without anyone minding.
+        """
         try:
             yield
         except Exception as error:
-            if self._reason is not None:
+            if self._died.wait(_WORD_COMES_WITHIN_S):
                 raise RolloutDiedError(self._reason) from error
             raise
+        finally:
+            self._over = True
 
     def _watch(self) -> None:
         deaths = {server.wait_until_dead.remote(): name for name, server in self._servers.items()}
@@ -59,7 +69,10 @@ class RolloutWatchdog:
             reason = str(ray.get(first))
         except ray.exceptions.RayError as error:
             reason = f"the rollout server {deaths[first]} died: {error}"
+        if self._over:
+            return
         self._reason = reason
+        self._died.set()
         logger.critical("%s", reason)
         for worker in self._workers:
             ray.kill(worker)

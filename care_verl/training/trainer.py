@@ -23,7 +23,7 @@ from verl.workers.engine_workers import ActorRolloutRefWorker
 
 from care_verl.training.configuration import care_config
 from care_verl.training.cross_check import measured_distance, put_ranges
-from care_verl.training.dropping import drop_rows
+from care_verl.training.dropping import deal_order, drop_rows
 from care_verl.training.liveness import ActorPings, check_while_polling, named
 from care_verl.training.policy_loss import clip_rate
 from care_verl.training.queue_rows import put_by_key
@@ -87,7 +87,10 @@ class CareTrainer(PPOTrainerSync):  # type: ignore[misc]
         with marked_timer("care", self.timing_raw, color="brown"):
             batch = self._assign_and_drop(batch)
         metrics.update(self._all_rows_metrics)
-        return super()._balance_batch(batch, metrics, *args, **kwargs)
+        batch = super()._balance_batch(batch, metrics, *args, **kwargs)
+        is_padding = [bool(tag["is_padding"]) for tag in batch.tags]
+        batch.reorder(deal_order(is_padding, self._data_parallel_size(), self._num_mini_batches()))
+        return batch
 
     def _assign_and_drop(self, batch: KVBatchMeta) -> KVBatchMeta:
         rows = self._rows = self._read_rows(batch)

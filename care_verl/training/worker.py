@@ -31,7 +31,8 @@ class CareTrainingWorker(TrainingWorker):  # type: ignore[misc]
         count = global_row_count(
             data[IN_S_STAR], self.engine.get_data_parallel_group(), self.device_name
         )
-        tu.assign_non_tensor(data, global_batch_size=count)
+        # 0 only where all advantages of the mini-batch are 0; verl's KL term divides by it too.
+        tu.assign_non_tensor(data, global_batch_size=max(count, 1))
         return super().train_batch(data)
 
     def infer_batch(self, data: TensorDict) -> TensorDict:

@@ -123,6 +123,9 @@ def test_a_server_harvests_and_reports_the_death_of_its_engine(
     with pytest.raises(ValueError, match="care_harvest = 'yes'"):
         ray.get(generate(server, tokenizer, "yes", max_tokens=4))
 
+    with pytest.raises(KeyError), RolloutWatchdog({"replica 0": server}, []).explaining():
+        raise KeyError("a bug of another kind")
+
     bystander = Bystander.remote()
     watchdog = RolloutWatchdog({"replica 0": server}, [bystander])
     stuck = bystander.wait_for_ever.remote()

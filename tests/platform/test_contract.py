@@ -1,0 +1,86 @@
+"""A patch refuses what it does not recognise, and says what to do."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from care_verl.platform import distributed, extensions, offload, vllm_weights
+from care_verl.platform.contract import ContractError, require_parameters, require_source
+
+
+def sample(first: int, second: int) -> int:
+    return first + second
+
+
+def test_what_is_recognised_passes() -> None:
+    require_source(sample, "first + second")
+    require_parameters(sample, "first", "second")
+
+
+def test_the_message_names_what_was_found_expected_and_to_be_done() -> None:
+    with pytest.raises(ContractError) as refusal:
+        require_parameters(sample, "first")
+    message = str(refusal.value)
+    assert f"{__name__}.sample" in message
+    assert "expected parameters ('first',), found ('first', 'second')" in message
+    assert "Install" in message
+
+
+def test_the_installed_and_the_tried_release_are_named() -> None:
+    function = _from("verl.utils.distributed")
+    with pytest.raises(ContractError, match=r"\(verl [0-9.]+\).*Install verl==0\.9\.1"):
+        require_source(function, "not in there")
+
+
+def _from(module: str) -> Any:
+    def function(timeout_second: int) -> None:
+        raise NotImplementedError
+
+    function.__module__ = module
+    return function
+
+
+@pytest.mark.parametrize(
+    ("patch", "module"),
+    [
+        (
+            distributed.use_gloo_once,
+            SimpleNamespace(
+                initialize_global_process_group=_from("verl.utils.distributed"),
+                initialize_global_process_group_ray=_from("verl.utils.distributed"),
+            ),
+        ),
+        (
+            vllm_weights.keep_plain_weights,
+            SimpleNamespace(
+                dispatch_cpu_unquantized_gemm=_from("vllm.model_executor.layers.utils"),
+                cpu_unquantized_gemm=_from("vllm.model_executor.layers.utils"),
+            ),
+        ),
+        (
+            vllm_weights.keep_image_normalisation,
+            SimpleNamespace(FusedInputNorm=type("FusedInputNorm", (), {"__init__": _from("vllm")})),
+        ),
+        (
+            offload.offload_without_pinning,
+            SimpleNamespace(
+                FSDPEngine=SimpleNamespace(_build_fsdp_module=_from("verl.workers.engine.fsdp")),
+                CPUOffloadPolicy=None,
+            ),
+        ),
+    ],
+)
+def test_every_patch_refuses_a_changed_target(patch: Any, module: Any) -> None:
+    before = dict(vars(module))
+    with pytest.raises(ContractError, match=re.escape("care-verl patches v")):
+        patch(module)
+    assert vars(module) == before
+
+
+def test_what_an_older_release_lacks_is_not_patched() -> None:
+    vllm_weights.keep_image_normalisation(SimpleNamespace())
+    extensions.report_misfit_as_import_error(SimpleNamespace())
