@@ -1,37 +1,40 @@
-# make demo   trains a tiny vision-language model with CARE on this machine's CPU
-# make test   checks and tests, those included that train through verl's own command line
-# Both set up .venv first, with CPU builds; neither needs a GPU.
+# make demo    trains a tiny vision-language model with CARE on this machine's CPU
+# make test    checks and tests, those included that train through verl's own command line
+# Both set up .venv first; once is enough.
 
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done)
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
-VENV := .venv
-BIN := $(VENV)/bin
-STAMP := $(VENV)/.ready
+BIN := .venv/bin
+STAMP := .venv/.installed
 
 # OpenMP threads that spin while they wait take the cores from the other processes of a run.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test setup clean
+.PHONY: demo test check setup clean
 
-demo: $(STAMP)
+demo: setup
 	$(BIN)/care-verl demo $(ARGS)
 
-test: $(STAMP)
+test: check
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest $(ARGS)
 
 setup: $(STAMP)
 
+# CPU builds of torch and torchvision where PyTorch's index answers; else what pip finds by itself.
 $(STAMP): setup.py
-	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v < (3, 13) \
-	    else f"Python {v[0]}.{v[1]} found, 3.10 to 3.12 expected: make PYTHON=/path/to/python3.11")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	index=$$($(BIN)/python -c 'import sys, urllib.request as r; r.urlopen(sys.argv[1] + "/torch/", \
-	    timeout=5); print(sys.argv[1])' $(TORCH_CPU_INDEX) 2>/dev/null) || index=; \
-	$(BIN)/python -m pip install $${index:+--extra-index-url $$index} -e '.[cpu,dev]'
-	touch $@
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v < (3, 13) or sys.exit( \
+	    f"Python {v[0]}.{v[1]} found, 3.10 to 3.12 expected: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	index=$$($(BIN)/python -c 'import urllib.request as u; \
+	    u.urlopen("$(TORCH_CPU_INDEX)/torch/", timeout=5)' 2>/dev/null && \
+	    echo "--extra-index-url $(TORCH_CPU_INDEX)"); \
+	$(BIN)/python -m pip install $$index -e '.[cpu,dev]'
+	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) outputs build *.egg-info
+	rm -rf .venv outputs build dist *.egg-info

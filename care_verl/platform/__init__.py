@@ -13,7 +13,6 @@ from care_verl.platform.post_import import when_imported
 __all__ = ["install", "when_imported"]
 
 
-@functools.cache
 def install() -> None:
     """Make verl, in this process, run on the CPU where that is the platform; else do nothing.
 
@@ -24,8 +23,16 @@ def install() -> None:
     if not selection.select():
         return
 
+    # Registers the platform. It imports verl, which calls this function again if it is loaded here
+    # for the first time; the hooks are then in place when the outer call comes to them.
+    from care_verl.platform import cpu  # noqa: F401
+
+    _install_hooks()
+
+
+@functools.cache
+def _install_hooks() -> None:
     from care_verl.platform import (
-        cpu,  # noqa: F401  # registers the platform
         distributed,
         engine,
         extensions,

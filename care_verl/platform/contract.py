@@ -39,7 +39,7 @@ def _message(target: FunctionType | type | ModuleType, expected: str, found: str
     return (
         f"care-verl patches {name} ({library} {_installed(library)}) but does not recognise it: "
         f"expected {expected}, found {found}. Install {tried}, the release it was tried with, "
-        "or adapt care_verl/platform to the installed one."
+        "or adapt care-verl to the installed one."
     )
 
 

@@ -85,7 +85,7 @@ def _observe(harvest: RationaleHarvest, runner: Any) -> None:
     state, batch = runner.execute_model_state, runner.input_batch
     rows = _step_rows(harvest, batch, state.scheduler_output.num_scheduled_tokens)
     # On the device: under asynchronous scheduling the host does not know the tokens yet.
-    last = runner.query_start_loc.gpu[: len(rows)]
+    last = runner.query_start_loc.gpu[1 : len(rows) + 1] - 1
     harvest.observe(rows, runner.input_ids.gpu[last], state.sample_hidden_states)
 
 

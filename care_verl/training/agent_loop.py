@@ -33,7 +33,7 @@ from care_verl.training.records import (
     response_logp,
 )
 from care_verl.training.reflection import ReflectionPrompts
-from care_verl.vocabulary import vocab_bytes
+from care_verl.vocabulary import end_token_ids, vocab_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,9 @@ class CareAgentLoopWorker(_WorkerBase):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.care = care_config(self.config)
         self._reflection = ReflectionPrompts(self.tokenizer, self.processor, self.care)
-        self._vocab = vocab_bytes(self.tokenizer)
+        self._vocab = vocab_bytes(
+            self.tokenizer, end_token_ids(self.model_config.generation_config)
+        )
         self.llm_client = HarvestingClient(self.llm_client, self._opens_rationale)
         self._groups: dict[str, PromptGroup] = {}
         self._media = MediaCache()

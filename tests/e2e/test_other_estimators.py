@@ -1,7 +1,8 @@
 """GRPO with the plugin and without it: the same metrics for the same seed.
 
 Without means `VERL_USE_EXTERNAL_PLUGINS=care_cpu`: verl with nothing but the CPU platform, which
-it cannot run without here. Rollouts have a seed each, so that both runs sample the same tokens.
+it cannot run without here. Rollouts are decoded one after the other, so that both runs sample the
+same tokens.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ def grpo_metrics(
     folder: Path, overrides: list[str], environment: dict[str, str]
 ) -> list[dict[str, Any]]:
     folder.mkdir(parents=True)
-    agent = Path(__file__).with_name("seeded_agent.py")
+    agent = Path(__file__).with_name("serial_agent.py")
     loops = folder / "agent_loops.yaml"
     loops.write_text(
-        "- name: seeded_single_turn_agent\n  _target_: seeded_agent.SeededSingleTurnAgent\n"
+        "- name: serial_single_turn_agent\n  _target_: serial_agent.SerialSingleTurnAgent\n"
     )
     settings = [
         *overrides,
@@ -33,7 +34,7 @@ def grpo_metrics(
         "~algorithm.care",
         "data.train_batch_size=8",
         "actor_rollout_ref.actor.ppo_mini_batch_size=8",
-        "actor_rollout_ref.rollout.agent.default_agent_loop=seeded_single_turn_agent",
+        "actor_rollout_ref.rollout.agent.default_agent_loop=serial_single_turn_agent",
         f"actor_rollout_ref.rollout.agent.agent_loop_config_path={loops}",
         "trainer.save_freq=-1",
     ]

@@ -32,6 +32,7 @@ TAGS = TagSpec(think="t")
 BLOCKS, BLOCK = 24, 16
 REQUESTS, ROLLOUTS = 36, 4
 LONGEST = 120
+SITUATIONS = {"closed", "unclosed", "never opened", "one token"}
 
 
 class Oracle:
@@ -113,7 +114,7 @@ def asks(oracle: Oracle) -> list[Ask]:
         sampling = SamplingParams(
             max_tokens=length, temperature=1.0, logit_bias=_tag_bias(tokenizer, index)
         )
-        result.append(Ask(prompt, sampling, prefilled=index % 5 == 0, tagged=index % 7 != 6))
+        result.append(Ask(prompt, sampling, prefilled=index % 3 == 0, tagged=index % 7 != 6))
     return result
 
 
@@ -131,9 +132,9 @@ def _prompt(oracle: Oracle, index: int) -> dict[str, Any]:
 
 def _tag_bias(tokenizer: Any, index: int) -> dict[int, float]:
     """Make tags out of a model that writes nothing in particular; every 12th ends at once."""
-    weights = {"<": 10.0, "t": 10.0, ">": 10.0, "/": 9.3, "red": 9.0, "Ġ": 7.0}
+    weights = {"<": 10.0, "t": 10.0, ">": 10.0, "/": 10.0, "red": 8.0}
     bias = {tokenizer.convert_tokens_to_ids(token): value for token, value in weights.items()}
-    bias[tokenizer.eos_token_id] = 50.0 if index % 12 == 0 else 5.0
+    bias[tokenizer.eos_token_id] = 50.0 if index % 12 == 0 else 4.0
     return bias
 
 
@@ -142,22 +143,28 @@ def cosine_distance(one: np.ndarray, other: torch.Tensor) -> float:
 
 
 def test_embeddings_agree_with_transformers(engine: HarvestingEngine, oracle: Oracle) -> None:
-    answers = engine.answer(asks(oracle))
-    seen = set()
-    for answer in answers:
-        if answer.harvested is None:
-            continue
-        expected, tokens = oracle.embedding(answer)
-        assert answer.harvested.tokens == tokens
-        if tokens:
-            assert cosine_distance(answer.embedding, expected) <= 1e-5
-        else:
-            assert not answer.embedding.any()
-        seen |= _situation(oracle.spans(answer), answer)
-
-    assert seen >= {"closed", "unclosed", "never opened", "one token"}
+    seen: set[str] = set()
+    for _ in range(4):
+        for answer in engine.answer(asks(oracle)):
+            if answer.ask.tagged:
+                compare(answer, oracle)
+                seen |= _situation(oracle.spans(answer), answer)
+        # Tags come by chance: a round may lack a situation.
+        if seen == SITUATIONS:
+            break
+    assert seen == SITUATIONS
     assert engine.metric("vllm:num_preemptions") >= 10
     assert engine.metric("vllm:prefix_cache_hits") > 0
+
+
+def compare(answer: Answer, oracle: Oracle) -> None:
+    assert answer.harvested is not None
+    expected, tokens = oracle.embedding(answer)
+    assert answer.harvested.tokens == tokens
+    if tokens:
+        assert cosine_distance(answer.embedding, expected) <= 1e-6
+    else:
+        assert not answer.embedding.any()
 
 
 def _situation(spans: TokenSpans, answer: Answer) -> set[str]:

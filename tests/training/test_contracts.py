@@ -182,6 +182,7 @@ SOURCES: dict[str, tuple[str, Any, Sequence[str]]] = {
             "self._get_required_batch_multiple(dp_size)",
             "upsample_batch_to_divisible_size(batch, batch_multiple",
             'tag["seq_len"]',
+            "batch.reorder([j for partition in global_partition_lst for j in partition])",
         ],
     ),
     "what an update is told": (
@@ -471,6 +472,15 @@ def test_the_reward_manager_is_found_through_its_package(
     )
     assert isinstance(manager, CareRewardManager)
     assert manager.tokenizer == "a tokenizer"
+
+
+def test_mini_batches_are_contiguous_rows() -> None:
+    """Padding is dealt over them on this assumption; it holds with `actor.shuffle=False`."""
+    data = TensorDict({"row": torch.arange(6)}, batch_size=6)
+    cut = tu.make_iterator(
+        data, mini_batch_size=2, epochs=1, seed=7, dataloader_kwargs={"shuffle": False}
+    )
+    assert [part["row"].tolist() for part in cut] == [[0, 1], [2, 3], [4, 5]]
 
 
 def test_a_divisible_batch_is_not_padded_by_verl() -> None:

@@ -15,14 +15,15 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "black": (30, 30, 30),
 }
 MAX_HEIGHT = 9
-BARS = 3
-# 84 pixels are three merged patches of 28 a side: a bar has a column of three vision tokens of its
-# own, nine tokens hold the whole chart.
-SIDE = 84
-_COLUMN = SIDE // BARS
+BARS = 4
+# A merged patch of Qwen2.5-VL is 28 pixels a side: each bar stands in one of its own, and one vision
+# token holds both its colour and its height. Four of them are also the fewest pixels, 56 x 56, that
+# `qwen_vl_utils` passes without enlarging the picture.
+_COLUMN = 28
 _BAR_WIDTH = 18
-_UNIT = 9
-_FLOOR = SIDE - 2
+_UNIT = 3
+_FLOOR = _UNIT * MAX_HEIGHT
+SIZE = (BARS * _COLUMN, _FLOOR + 1)
 _BACKGROUND = (255, 255, 255)
 _AXIS = (120, 120, 120)
 _HELD_OUT_ONE_IN = 8
@@ -59,14 +60,14 @@ class Chart:
 
 
 def render(chart: Chart) -> Image.Image:
-    """The chart as an RGB picture of SIDE by SIDE pixels."""
-    image = Image.new("RGB", (SIDE, SIDE), _BACKGROUND)
+    """The chart as an RGB picture of SIZE pixels."""
+    image = Image.new("RGB", SIZE, _BACKGROUND)
     draw = ImageDraw.Draw(image)
     for column, bar in enumerate(chart.bars):
         left = column * _COLUMN + (_COLUMN - _BAR_WIDTH) // 2
         top = _FLOOR - bar.height * _UNIT
         draw.rectangle((left, top, left + _BAR_WIDTH - 1, _FLOOR - 1), fill=COLOURS[bar.colour])
-    draw.line((0, _FLOOR, SIDE - 1, _FLOOR), fill=_AXIS)
+    draw.line((0, _FLOOR, SIZE[0] - 1, _FLOOR), fill=_AXIS)
     return image
 
 

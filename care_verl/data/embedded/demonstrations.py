@@ -2,7 +2,7 @@
 
 A cold start that learned only right answers would leave nothing to reinforce, and how far a short
 one gets would depend on the speed of the machine. So the demonstrations err at known rates: a bar
-is now and then misread by one or two, and a result is now and then off by a little. What the policy
+is now and then misread by one or two, and a result is often that of another operation. What the policy
 learns from them is a distribution in which the right answer is the likeliest one, but far from
 certain, in both steps, the reading and the computing. The rates are part of this data set's
 definition. A misread bar is carried on: the result is computed from the readings as written.
@@ -13,10 +13,12 @@ The policy then writes the cue unasked about as often as the demonstrations hold
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from care_verl.data.embedded.charts import MAX_HEIGHT
 from care_verl.data.embedded.generator import Example
+from care_verl.data.embedded.questions import LEVELS
 
 # Shorter than the paper's cue: with responses of ten tokens, thirty for the cue would double the
 # time of each update.
@@ -28,12 +30,12 @@ class NoiseRates:
     """How often a demonstration errs, and how often one is revised. Each from 0 to 1.
 
     misread: chance, for each bar that is read, of a wrong reading.
-    miscompute: chance, for each answer, of a wrong result.
+    miscompute: chance, for each answer, of another operation's result.
     revised: chance, for each demonstration, that it goes on to a second, right reading.
     """
 
     misread: float = 0.12
-    miscompute: float = 0.3
+    miscompute: float = 0.4
     revised: float = 0.08
 
 
@@ -47,9 +49,10 @@ def demonstration(example: Example, rates: NoiseRates) -> str:
     if rng.random() < rates.revised:
         rationale = [rationale_text(readings), REVISION_CUE, rationale_text(example.readings)]
         return response_text("\n".join(rationale), example.answer)
-    result = example.question.answer(list(readings.values()))
+    heights = list(readings.values())
+    result = example.question.answer(heights)
     if rng.random() < rates.miscompute:
-        result = _miscompute(result, rng)
+        result = _miscompute(example, heights, rng)
     return response_text(rationale_text(readings), str(result))
 
 
@@ -72,6 +75,8 @@ def _misread(height: int, rng: random.Random) -> int:
     return rng.choice(near)
 
 
-def _miscompute(result: int, rng: random.Random) -> int:
-    near = [r for r in range(result - 3, result + 4) if r != result and r >= 0]
-    return rng.choice(near)
+def _miscompute(example: Example, readings: Sequence[int], rng: random.Random) -> int:
+    """What another operation makes of the readings."""
+    right = example.question.answer(readings)
+    others = (level.compute(*readings) for level in LEVELS.values())
+    return rng.choice(sorted({result for result in others if result >= 0} - {right}))

@@ -17,7 +17,7 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from care_verl.data.embedded.charts import SIDE
+from care_verl.data.embedded.charts import SIZE
 from care_verl.data.embedded.tokenizer import (
     END_OF_TEXT,
     IMAGE_PAD,
@@ -49,9 +49,9 @@ def save_model(folder: Path, seed: int) -> None:
 
 
 def build_processor() -> Qwen2_5_VLProcessor:
-    """The processor: charts pass at their own size, nine vision tokens each."""
+    """The processor: charts pass at their own size, one vision token a bar."""
     tokenizer = build_tokenizer()
-    pixels = {"shortest_edge": SIDE * SIDE, "longest_edge": SIDE * SIDE}
+    pixels = {"shortest_edge": SIZE[0] * SIZE[1], "longest_edge": SIZE[0] * SIZE[1]}
     return Qwen2_5_VLProcessor(
         image_processor=Qwen2VLImageProcessor(patch_size=_PATCH, size=dict(pixels)),
         tokenizer=tokenizer,

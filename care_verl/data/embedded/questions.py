@@ -26,6 +26,7 @@ LEVELS = MappingProxyType(
     {
         level.name: level
         for level in (
+            Level("larger", "larger of {} and {}?", max, 2),
             Level("sum", "{} plus {}?", lambda a, b: a + b, 2),
             Level("difference", "{} minus {}?", lambda a, b: a - b, 2),
             Level("product", "{} times {}?", lambda a, b: a * b, 2),

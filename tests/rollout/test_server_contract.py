@@ -1,0 +1,77 @@
+"""What `CareVLLMServer` overrides still exists in verl, and is inert without the harvest."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from verl.workers.rollout.replica import RolloutReplicaRegistry
+from verl.workers.rollout.vllm_rollout.vllm_async_server import vLLMHttpServer, vLLMReplica
+
+from care_verl.rollout.replica import CareVLLMReplica, register_replica
+from care_verl.rollout.server import CareVLLMServer
+from care_verl.rollout.settings import HarvestSettings
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("_post_init", ["self", "cuda_visible_devices"]),
+        ("_get_worker_extension_cls", ["self"]),
+        ("run_server", ["self", "args"]),
+        ("generate", ["self", "prompt_ids", "sampling_params", "request_id", "image_data"]),
+    ],
+)
+def test_verls_server_has_the_overridden_methods(name: str, parameters: list[str]) -> None:
+    found = list(inspect.signature(getattr(vLLMHttpServer, name)).parameters)
+    assert found[: len(parameters)] == parameters
+
+
+def test_the_server_calls_its_hooks_where_they_are_expected() -> None:
+    assert "self._post_init(cuda_visible_devices)" in inspect.getsource(vLLMHttpServer.__init__)
+    launch = inspect.getsource(vLLMHttpServer.launch_server)
+    assert "self._get_worker_extension_cls()" in launch
+    assert "await self.run_server(server_args)" in launch
+    assert "self.server_class = " in inspect.getsource(vLLMReplica.__init__)
+
+
+def server(harvest: HarvestSettings | None) -> Any:
+    unstarted = object.__new__(CareVLLMServer)
+    unstarted._harvest = harvest
+    return unstarted
+
+
+def test_without_the_harvest_verls_worker_extension_is_used() -> None:
+    assert server(None)._get_worker_extension_cls().startswith("verl.")
+    ours = server(HarvestSettings())._get_worker_extension_cls()
+    assert ours == "care_verl.rollout.extension.HarvestWorkerExtension"
+
+
+def test_asking_a_server_that_does_not_harvest_is_an_error() -> None:
+    request = server(None).generate([1], {"care_harvest": True}, "r")
+    with pytest.raises(ValueError, match=r"set rollout\.custom\.care_harvest"):
+        asyncio.run(request)
+
+
+def test_a_server_with_the_harvest_selects_the_v1_runner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vLLMHttpServer, "_post_init", lambda self, devices: None)
+    starting = object.__new__(CareVLLMServer)
+    starting.config = SimpleNamespace(name="vllm", custom={"care_harvest": {}})
+    with monkeypatch.context() as patch:
+        patch.setenv("VLLM_USE_V2_MODEL_RUNNER", "1")
+        with pytest.raises(ValueError, match="VLLM_USE_V2_MODEL_RUNNER"):
+            starting._post_init("")
+    # Cleared through monkeypatch, which thereby restores what the server writes.
+    monkeypatch.setenv("VLLM_USE_V2_MODEL_RUNNER", "")
+    starting._post_init("")
+    assert os.environ["VLLM_USE_V2_MODEL_RUNNER"] == "0"
+
+
+def test_the_replica_is_registered_under_verls_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RolloutReplicaRegistry, "_registry", {})
+    register_replica()
+    assert RolloutReplicaRegistry.get("vllm") is CareVLLMReplica
