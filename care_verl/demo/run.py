@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -74,7 +75,8 @@ def _evaluate(
     task = progress.add_task(f"Held-out accuracy {when}", total=None, info="")
     command = [sys.executable, "-m", "care_verl.demo.evaluate"]
     command += [str(policy), str(paths.test), "--seed", str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode != 0:
         raise RuntimeError(f"evaluating {policy} failed:\n{done.stderr[-4000:]}")
     result = Evaluation(**json.loads(done.stdout.splitlines()[-1]))

@@ -32,7 +32,8 @@ class Summary:
     def tables(self) -> Iterator[Table]:
         """Accuracy, what CARE did, and where the time went."""
         yield self._accuracy()
-        yield self._learning()
+        if self.log.series("care/rows/total"):
+            yield self._learning()
         yield self._times()
 
     def _accuracy(self) -> Table:

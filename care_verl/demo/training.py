@@ -20,6 +20,7 @@ def train(run_dir: Path, overrides: Sequence[str], steps: int, progress: Progres
     Raises CommandFailed when the run exits with an error; its message holds the log's end.
     """
     log = RunLog(run_dir / "metrics.jsonl")
+    log.path.unlink(missing_ok=True)
     task = progress.add_task("Starting Ray, vLLM and FSDP", total=steps, info="")
     logged_run(
         [sys.executable, "-m", "verl.trainer.main_ppo", *overrides],

@@ -63,6 +63,9 @@ class CareAgentLoopWorker(_WorkerBase):  # type: ignore[misc]
 
     def _compute_multi_modal_inputs(self, output: AgentLoopOutput, input_ids: Any) -> Any:
         compute = super()._compute_multi_modal_inputs
+        if not hasattr(self.processor, "get_rope_index"):
+            # verl then leaves per-token outputs in the result, which are the row's own.
+            return compute(output, input_ids)
         return self._media.get(output.multi_modal_data, lambda: compute(output, input_ids))
 
     async def _run_prompt(
@@ -122,7 +125,7 @@ class CareAgentLoopWorker(_WorkerBase):  # type: ignore[misc]
 
     def _record(self, output: AgentLoopOutput, session: int, reflected_from: int) -> RowRecord:
         prefilled = self._opens_rationale(output.prompt_ids)
-        pieces = [self._vocab[token] for token in output.response_ids]
+        pieces = [self._piece(token) for token in output.response_ids]
         return RowRecord(
             session=session,
             acc=read_accuracy(output.extra_fields),
@@ -131,6 +134,10 @@ class CareAgentLoopWorker(_WorkerBase):  # type: ignore[misc]
             logp=response_logp(output.response_logprobs, output.response_mask),
             reflected_from=reflected_from,
         )
+
+    def _piece(self, token: int) -> bytes:
+        """A token's bytes; a model's vocabulary may be padded beyond its tokenizer's."""
+        return self._vocab[token] if token < len(self._vocab) else b""
 
     async def _reflect(self, group: PromptGroup, sampling_params: dict[str, Any]) -> None:
         """RGR: decode the group's source once more and publish the row (Section 3.6)."""

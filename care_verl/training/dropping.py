@@ -32,7 +32,8 @@ def drop_rows(
 
     keys = [rows.keys[i] for i in going_on]
     tags: list[dict[str, Any]] = [{**rows.tags[i], "is_padding": False} for i in updated]
-    tags += [{**rows.tags[i], "is_padding": True} for i in padding]
+    # verl takes its metrics over rows that are no padding, and fails where there are none.
+    tags += [{**rows.tags[i], "is_padding": bool(updated)} for i in padding]
     lengths = {rows.keys[i]: len(rows.response_masks[i]) for i in padding}
     missing = -len(keys) % multiple
     if missing:

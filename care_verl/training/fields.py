@@ -8,6 +8,9 @@ CARE = "care"
 EMBEDDING = "care_embedding"
 """Key in a row's `extra_fields`: rationale embedding, float32 [H], harvested in vLLM."""
 
+EMBEDDING_TOKENS = "care_embedding_tokens"
+"""Key in a row's `extra_fields`: how many hidden rows the embedding is the mean of."""
+
 HARVEST = "care_harvest"
 """Sampling parameter that asks the rollout server for the embedding."""
 

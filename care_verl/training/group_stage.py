@@ -15,7 +15,7 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopO
 from verl.workers.rollout.replica import TokenOutput
 
 from care_verl.algorithm import CareConfig, GroupPlan, plan_group
-from care_verl.training.fields import CARE, EMBEDDING
+from care_verl.training.fields import CARE, EMBEDDING, EMBEDDING_TOKENS
 from care_verl.training.records import RowRecord
 
 
@@ -73,9 +73,8 @@ def reflected_output(
     log_probs = None
     if source.response_logprobs is not None:
         log_probs = [0.0] * len(prefix) + list((decoded.log_probs or [])[: len(new)])
-    extra = {
-        key: value for key, value in source.extra_fields.items() if key not in (CARE, EMBEDDING)
-    }
+    harvested = (CARE, EMBEDDING, EMBEDDING_TOKENS)
+    extra = {key: value for key, value in source.extra_fields.items() if key not in harvested}
     extra.update(decoded.extra_fields)
     extra.pop("reward_extra_info", None)
     return source.model_copy(

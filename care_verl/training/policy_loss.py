@@ -59,8 +59,8 @@ def care_policy_loss(
 def clip_rate(metrics: dict[str, Any]) -> dict[str, Any]:
     """The update's metrics with the two token counts made one rate (Figure 6, left).
 
-    verl averages each count over the micro-batches; the ratio of the averages is the ratio of the
-    sums.
+    verl averages each count over the micro-batches; the ratio of the averages is that of the sums
+    where mini-batches have equally many micro-batches, and close to it otherwise.
     """
     clipped, trained = metrics.pop(f"actor/{CLIPPED}"), metrics.pop(f"actor/{TRAINED}")
     return {**metrics, "care/clip/negative_rate": clipped / trained if trained else 0.0}

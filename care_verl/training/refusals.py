@@ -62,6 +62,12 @@ def _refuse_algorithm(config: DictConfig) -> None:
         (False,),
         "Eq. 13 has its KL in the loss; set algorithm.care.beta instead",
     )
+    _refuse(
+        config,
+        "algorithm.rollout_correction.bypass_mode",
+        (False, None),
+        "old log-probabilities come from the actor, under the context a row was decoded in",
+    )
     for key in ("rollout_is", "rollout_rs"):
         _refuse(
             config,

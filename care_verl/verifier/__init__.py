@@ -59,7 +59,7 @@ def verify(
 
 
 def _the_answer(found: Extraction) -> str | None:
-    """The one answer of a response; None when it is empty, missing, or one of several that differ."""
+    """The one answer of a response; None when empty, missing, or one of several that differ."""
     if found.unclosed or not found.answers:
         return None
     last = found.answers[-1].strip()

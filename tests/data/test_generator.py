@@ -1,8 +1,8 @@
-"""Examples: the same everywhere, right by their own gold answers, and never shared by two splits."""
+"""Examples: the same everywhere, right by their own gold answers, never shared by two splits."""
 
 import pytest
 
-from care_verl.data.embedded.charts import COLOURS, MAX_HEIGHT, SIDE, Bar, Chart, render
+from care_verl.data.embedded.charts import COLOURS, MAX_HEIGHT, SIZE, Bar, Chart, render
 from care_verl.data.embedded.generator import example
 from care_verl.data.embedded.questions import LEVELS, Question
 from care_verl.verifier import verify
@@ -17,8 +17,10 @@ def test_an_example_depends_on_its_three_arguments_alone() -> None:
 def test_examples_are_stable_across_versions() -> None:
     """A changed generator makes figures of earlier runs incomparable."""
     first = example(0, "test", 0)
-    assert first.chart == Chart((Bar("yellow", 2), Bar("green", 9), Bar("black", 5)))
-    assert first.question == Question("product", ("yellow", "black"))
+    assert first.chart == Chart(
+        (Bar("black", 9), Bar("blue", 7), Bar("yellow", 6), Bar("purple", 9))
+    )
+    assert first.question == Question("difference", ("purple", "blue"))
 
 
 def test_training_and_held_out_charts_never_coincide() -> None:
@@ -51,6 +53,7 @@ def test_questions_ask_about_bars_of_their_chart_and_have_natural_answers() -> N
 @pytest.mark.parametrize(
     ("level", "text", "answer"),
     [
+        ("larger", "larger of red and blue?", 7),
         ("sum", "red plus blue?", 9),
         ("difference", "red minus blue?", 5),
         ("product", "red times blue?", 14),
@@ -64,10 +67,10 @@ def test_levels(level: str, text: str, answer: int) -> None:
 
 @pytest.mark.parametrize("height", [1, MAX_HEIGHT])
 def test_the_picture_shows_each_bar_at_its_height(height: int) -> None:
-    chart = Chart((Bar("red", height), Bar("blue", 5), Bar("green", 3)))
+    chart = Chart((Bar("red", height), Bar("blue", 5), Bar("green", 3), Bar("black", 9)))
     image = render(chart)
-    assert image.size == (SIDE, SIDE)
+    assert image.size == SIZE == (112, 28)
     for column, bar in enumerate(chart.bars):
-        middle = column * SIDE // 3 + SIDE // 6
-        pixels = [image.getpixel((middle, y)) for y in range(SIDE)]
-        assert pixels.count(COLOURS[bar.colour]) == 9 * bar.height
+        middle = column * 28 + 14
+        pixels = [image.getpixel((middle, y)) for y in range(28)]
+        assert pixels.count(COLOURS[bar.colour]) == 3 * bar.height

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from care_verl.data.embedded.charts import SIZE
 from care_verl.data.embedded.coldstart import EmbeddedPaths, cold_start, prepare_embedded
 from care_verl.data.embedded.rows import RL_SCHEMA, SFT_SCHEMA
 from care_verl.verifier import verify
@@ -28,7 +29,7 @@ def test_rows_for_reinforcement_learning(paths: EmbeddedPaths) -> None:
             (message,) = row["prompt"]
             assert message["role"] == "user"
             assert message["content"].count("<image>") == len(row["images"]) == 1
-            assert Image.open(io.BytesIO(row["images"][0]["bytes"])).size == (84, 84)
+            assert Image.open(io.BytesIO(row["images"][0]["bytes"])).size == SIZE
             gold = row["reward_model"]["ground_truth"]
             assert verify(f"<think>.</think><answer>{gold}</answer>", gold).acc == 1
 
@@ -70,13 +71,14 @@ def test_an_interrupted_preparation_leaves_nothing_that_looks_finished(
         raise KeyboardInterrupt
 
     out = tmp_path / "data"
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr("care_verl.data.embedded.prepare._save_model", fail)
-        prepare_embedded(out, 0, 1, 1, sft_size=1)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_embedded(out, 0, 1, 1, sft_size=1)
     assert not out.exists()
     assert prepare_embedded(out, 0, 1, 1, sft_size=1).train.exists()
 
 
 def test_no_demonstration_is_shown_twice(paths: EmbeddedPaths) -> None:
-    with pytest.raises(ValueError, match="holds 16 demonstrations, 300 steps of 32 need 9600"):
+    with pytest.raises(ValueError, match="holds 16 demonstrations, 400 steps of 32 need 12800"):
         cold_start(paths, 0)

@@ -58,7 +58,6 @@ def test_a_run_is_followed(
     assert task.fields["info"] == "accuracy of rollouts 50%"
 
 
-@pytest.mark.xfail(strict=True, reason="the file of an earlier run is read until verl truncates it")
 def test_metrics_of_an_earlier_run_are_not_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, progress: Progress
 ) -> None:

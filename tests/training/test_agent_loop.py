@@ -306,9 +306,6 @@ def test_a_response_without_embedding_is_refused(
     assert "does not harvest" in caplog.text
 
 
-@pytest.mark.xfail(
-    strict=True, reason="IndexError: ids are looked up in the tokenizer's vocabulary"
-)
 def test_an_id_beyond_the_tokenizers_vocabulary_ends_the_text(
     bench: Any, queue: MemoryQueue, tokenizer: Any
 ) -> None:
@@ -320,7 +317,6 @@ def test_an_id_beyond_the_tokenizers_vocabulary_ends_the_text(
     assert queue.rows["u_0_0"]["extra_fields"][CARE]["spans"]["end"] == 2
 
 
-@pytest.mark.xfail(strict=True, reason="the worker's vocabulary knows the tokenizer's end alone")
 def test_the_models_other_end_tokens_end_the_text(
     bench: Any, queue: MemoryQueue, tokenizer: Any
 ) -> None:

@@ -423,7 +423,7 @@ def test_plain_classes_stand_behind_the_actor_classes() -> None:
 def test_every_override_has_something_to_override(ours: type, base: type) -> None:
     """A method that verl calls must exist in verl, or CARE's would never be called."""
     own = {
-        "_opens_rationale", "_publish", "_record", "_reflect", "_decode", "_note_skipped",
+        "_opens_rationale", "_publish", "_record", "_reflect", "_decode", "_note_skipped", "_piece",
         "_assign_and_drop", "_read_rows", "_dump_all_rows", "_data_parallel_size",
         "_num_mini_batches", "_score", "_response_text",
     }  # fmt: skip

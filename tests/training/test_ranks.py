@@ -97,7 +97,9 @@ def test_two_ranks_give_the_update_of_one() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shares = [[0, 2, 3, 6, 7, 9], [1, 4, 5, 8, 10, 11]]
-    torch.multiprocessing.spawn(rank_main, args=(port, shares), nprocs=2)
+    torch.multiprocessing.start_processes(
+        rank_main, args=(port, shares), nprocs=2, start_method="fork"
+    )
 
 
 def test_without_a_global_count_the_loss_refuses() -> None:

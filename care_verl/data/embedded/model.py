@@ -61,7 +61,7 @@ def build_processor() -> Qwen2_5_VLProcessor:
 
 
 def build_model(tokenizer: Qwen2Tokenizer, seed: int) -> Qwen2_5_VLForConditionalGeneration:
-    """The model in fp32; equal seeds give equal weights, and torch's own generator is left alone."""
+    """The model in fp32; equal seeds give equal weights, torch's own generator is left alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Qwen2_5_VLForConditionalGeneration(_config(tokenizer))

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-COLD_START_STEPS = 300
+COLD_START_STEPS = 400
 BATCH_ROWS = 32
 LEARNING_RATE = 1.5e-3
 WARMUP_STEPS = 20
@@ -32,6 +32,7 @@ def sft_command(model: Path, data: Path, out: Path, seed: int, steps: int) -> li
         # One process prepares the images of the next batches while the model trains.
         "data.num_workers": 1,
         "optim.lr": LEARNING_RATE,
+        "optim.betas": "[0.9,0.95]",
         "optim.lr_scheduler_type": "cosine",
         "optim.min_lr_ratio": 0.1,
         "optim.lr_warmup_steps": WARMUP_STEPS,

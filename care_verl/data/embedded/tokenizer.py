@@ -1,4 +1,4 @@
-"""The embedded model's own byte-level tokenizer: Qwen's class and special tokens, few hundred words.
+"""The embedded model's own byte-level tokenizer: Qwen's class and special tokens, few words.
 
 Its merges are learned from the task's few sentences, so that each of their words is one token; each
 digit is one, as in Qwen's own tokenizer, and any other text falls back to bytes. The tags of
@@ -66,7 +66,7 @@ def build_tokenizer() -> Qwen2Tokenizer:
 def _sentences() -> Iterator[str]:
     """Text that holds each word of the task in each place where it may stand."""
     yield "user\nassistant\nsystem\n"
-    # The cue stands in a reflection's prompt: as bytes it would be many times as long as a response.
+    # The cue stands in a reflection's prompt: as bytes it would be far longer than a response.
     yield REPAIR_CUE
     yield REVISION_CUE
     for colour in COLOURS:
