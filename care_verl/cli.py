@@ -24,7 +24,7 @@ def demo(
         "outputs/demo"
     ),
     seed: Annotated[int, typer.Option(help="Seed of model, data and sampling.")] = 0,
-    steps: Annotated[int, typer.Option(help="Training steps.", min=1)] = 100,
+    steps: Annotated[int, typer.Option(help="Training steps.", min=1)] = 40,
     estimator: Annotated[
         str, typer.Option(help="Advantage estimator: care, or a baseline such as grpo.")
     ] = "care",

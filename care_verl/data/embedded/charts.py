@@ -17,8 +17,8 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 MAX_HEIGHT = 9
 BARS = 4
 # A merged patch of Qwen2.5-VL is 28 pixels a side: each bar stands in one of its own, and one
-# vision token holds both its colour and its height. Four of them are also the fewest pixels, 56 x 56, that
-# `qwen_vl_utils` passes without enlarging the picture.
+# vision token holds both its colour and its height. Four of them are also the fewest pixels,
+# 56 x 56, that `qwen_vl_utils` passes without enlarging the picture.
 _COLUMN = 28
 _BAR_WIDTH = 18
 _UNIT = 3

@@ -3,8 +3,8 @@
 A cold start that learned only right answers would leave nothing to reinforce, and how far a short
 one gets would depend on the speed of the machine. So the demonstrations err at known rates: a bar
 is now and then misread by one or two, and a result is often that of another operation. What the
-policy learns from them is a distribution in which the right answer is the likeliest one, but far from
-certain, in both steps, the reading and the computing. The rates are part of this data set's
+policy learns from them is a distribution in which the right answer is the likeliest one, but far
+from certain, in both steps, the reading and the computing. The rates are part of this data set's
 definition. A misread bar is carried on: the result is computed from the readings as written.
 
 A few demonstrations are revised: the readings stand twice, with the cue of reflection between them,
