@@ -9,7 +9,7 @@ import pytest
 from care_verl.data.embedded.coldstart import EmbeddedPaths, cold_start, prepare_embedded
 
 COLD_START_STEPS = 150
-"""Half of the demo's: groups must be mixed, the policy need not be good."""
+"""Fewer than the demo: groups must be mixed, the policy need not be good."""
 
 
 @pytest.fixture(scope="session")
