@@ -8,9 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 V2_RUNNER_ENV = "VLLM_USE_V2_MODEL_RUNNER"
+
+RUNNER_FILE = "v1/worker/gpu_model_runner.py"
+RUNNER_SOURCE = (
+    "class ExecuteModelState(",
+    "def sample_tokens(",
+    "sample_hidden_states = hidden_states[logits_indices]",
+)
 
 
 def check_rollout_config(rollout: Any) -> None:
@@ -20,6 +29,28 @@ def check_rollout_config(rollout: Any) -> None:
     _refuse_split_engines(rollout)
     _refuse_other_extension(rollout)
     check_runner_choice()
+    check_runner_source()
+
+
+def check_runner_source() -> None:
+    """Raise ValueError unless the installed vLLM has the model runner that the harvest hooks.
+
+    Reads the file: importing vLLM in the driver would take seconds and memory.
+    """
+    vllm = find_spec("vllm")
+    if vllm is None or not vllm.submodule_search_locations:
+        raise ValueError(
+            "rollout.name = 'vllm', but vLLM is not installed here; install care-verl with its "
+            "extra `gpu` or `cpu`"
+        )
+    path = Path(vllm.submodule_search_locations[0]) / RUNNER_FILE
+    source = path.read_text(encoding="utf-8") if path.exists() else ""
+    missing = [fragment for fragment in RUNNER_SOURCE if fragment not in source]
+    if missing:
+        raise ValueError(
+            f"the installed vLLM's model runner ({path}) is not one that the rationale harvest "
+            f"knows: expected {missing[0]!r} in it; install vLLM 0.24 to 0.28"
+        )
 
 
 def check_runner_choice() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
+from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from care_verl.rollout import checks
 from care_verl.rollout.checks import V2_RUNNER_ENV, check_rollout_config
 
 PLAIN = {
@@ -66,3 +69,28 @@ def test_the_drivers_modules_do_not_import_vllm() -> None:
     modules = "checks, settings, watchdog"
     code = f"import sys; from care_verl.rollout import {modules}; assert 'vllm' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_unknown_model_runner_is_refused_before_ray_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = tmp_path / "vllm" / checks.RUNNER_FILE
+    runner.parent.mkdir(parents=True)
+    (tmp_path / "vllm" / "__init__.py").touch()
+    runner.write_text("class AnotherRunner: ...\n")
+    monkeypatch.setattr(
+        checks,
+        "find_spec",
+        lambda name: ModuleSpec(name, None, is_package=True),
+    )
+    with pytest.raises(ValueError, match="vLLM is not installed"):
+        checks.check_runner_source()
+    spec = ModuleSpec("vllm", None, is_package=True)
+    spec.submodule_search_locations = [str(tmp_path / "vllm")]
+    monkeypatch.setattr(checks, "find_spec", lambda name: spec)
+    with pytest.raises(ValueError, match="ExecuteModelState.*install vLLM 0.24 to 0.28"):
+        checks.check_runner_source()
+
+
+def test_the_installed_model_runner_is_known() -> None:
+    checks.check_runner_source()
