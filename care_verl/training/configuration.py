@@ -14,6 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from care_verl.algorithm import CareConfig
+from care_verl.training.fields import HARVEST
 from care_verl.training.refusals import refuse_unsupported
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def _expand_rollout(config: DictConfig, care: CareConfig) -> None:
     rollout.calculate_log_probs = True
     rollout.agent.agent_loop_manager_class = "care_verl.training.agent_loop.CareAgentLoopManager"
     custom: dict[str, Any] = dict(rollout.get("custom") or {})
-    custom["care_harvest"] = {
+    custom[HARVEST] = {
         "think_tag": care.regions.think_tag,
         "answer_tag": care.regions.answer_tag,
     }

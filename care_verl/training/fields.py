@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from care_verl.rollout.settings import CUSTOM_KEY as HARVEST
+from care_verl.rollout.settings import EMBEDDING_FIELD as EMBEDDING
+from care_verl.rollout.settings import TOKENS_FIELD as EMBEDDING_TOKENS
+
+__all__ = [
+    "CARE",
+    "EMBEDDING",
+    "EMBEDDING_TOKENS",
+    "HARVEST",
+    "IN_S_STAR",
+    "ORACLE",
+    "RATIONALE_RANGE",
+    "RGR_SKIPPED",
+]
+
 CARE = "care"
 """Key in a row's `extra_fields`: a `RowRecord` as a mapping, written by the agent-loop worker."""
-
-EMBEDDING = "care_embedding"
-"""Key in a row's `extra_fields`: rationale embedding, float32 [H], harvested in vLLM."""
-
-EMBEDDING_TOKENS = "care_embedding_tokens"
-"""Key in a row's `extra_fields`: how many hidden rows the embedding is the mean of."""
-
-HARVEST = "care_harvest"
-"""Sampling parameter that asks the rollout server for the embedding."""
 
 IN_S_STAR = "care_in_s_star"
 """Row field, float32: 1 where the row's advantage is not 0."""
