@@ -19,8 +19,9 @@ from care_verl.verifier import verify
 class CareRewardManager(RewardManagerBase):  # type: ignore[misc]
     """Scores one row: reward = (1 - lambda)·acc + lambda·fmt (Eq. 1).
 
-    Every row reports the same keys (`acc`, `fmt`, `pred`, `rule`), whatever the verdict, because
-    verl takes the columns of a validation table from its first row.
+    Every row reports the same keys, whatever the verdict, because verl takes the columns of a
+    validation table from its first row: `acc`, `fmt`, the answer as written (`pred`) and as it was
+    understood (`read`), and the `rule` that compared it.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class CareRewardManager(RewardManagerBase):  # type: ignore[misc]
                 "acc": float(verdict.acc),
                 "fmt": float(verdict.fmt),
                 "pred": "" if verdict.answer is None else str(verdict.answer),
+                "read": verdict.answer_read,
                 "rule": verdict.rule,
             },
         }

@@ -58,11 +58,14 @@ def score(
 def test_verdicts(tokenizer: Any, response: str, acc: float, fmt: float, pred: str) -> None:
     """Reward 0.75·acc + 0.25·fmt; the same keys and types whatever the verdict."""
     result = score(tokenizer, response + "<|im_end|>", lam=0.25)
-    assert result["reward_extra_info"] == {"acc": acc, "fmt": fmt, "pred": pred, "rule": "number"}
+    rule = "number" if pred else "none"
+    expected = {"acc": acc, "fmt": fmt, "pred": pred, "read": pred, "rule": rule}
+    assert result["reward_extra_info"] == expected
     assert result["reward_score"] == pytest.approx(0.75 * acc + 0.25 * fmt)
     assert [type(value) for value in result["reward_extra_info"].values()] == [
         float,
         float,
+        str,
         str,
         str,
     ]
@@ -84,7 +87,8 @@ def test_a_rationale_opened_in_the_prompt_counts(tokenizer: Any) -> None:
 def test_padding_is_not_read(tokenizer: Any) -> None:
     right = "<think>red3 blue5</think><answer>8</answer>"
     result = score(tokenizer, right, behind="<answer>9</answer>")
-    assert result["reward_extra_info"] == {"acc": 1.0, "fmt": 1.0, "pred": "8", "rule": "number"}
+    verdict = result["reward_extra_info"]
+    assert (verdict["acc"], verdict["fmt"], verdict["pred"]) == (1.0, 1.0, "8")
 
 
 def test_tag_names_are_settings(tokenizer: Any) -> None:

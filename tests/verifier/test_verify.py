@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from care_verl.verifier import extract, verify
@@ -81,14 +81,15 @@ def test_the_last_answer_counts_in_a_malformed_response(response: str) -> None:
         ("8.0", "8", 1, "number"),
         (".5", "0.50", 1, "number"),
         ("-8", "8", 0, "number"),
-        ("8 bars", "8", 0, "number"),
-        ("٨", "8", 0, "number"),
-        ("0.30000000000000001", "0.3", 0, "number"),
-        ("9" * 65, "9" * 65, 1, "text"),
-        ("1e3", "1e3", 1, "text"),
+        ("8 bars", "8", 1, "number"),
+        ("٨", "8", 1, "number"),
+        ("0.30000000000000004", "0.3", 1, "number"),
+        ("0.3000001", "0.3", 0, "number"),
+        ("9" * 65, "9" * 65, 1, "latex"),
+        ("1e3", "1000", 1, "number"),
         ("Light  BLUE", "light blue", 1, "text"),
         ("red", "blue", 0, "text"),
-        ("", "", 0, "text"),
+        ("", "", 0, "none"),
     ],
 )
 def test_rules(answer: str, gold: object, acc: float, rule: str) -> None:
@@ -127,6 +128,7 @@ def test_any_text_has_a_verdict(response: str, prefilled: bool) -> None:
     assert verdict.acc == 0 or verdict.answer is not None
 
 
+@settings(deadline=None)  # the first expression starts a worker process
 @given(st.text(), st.text())
 def test_a_response_in_the_form_is_well_formed(rationale: str, answer: str) -> None:
     """The form alone decides on `fmt`, and an answer that repeats the gold answer is right."""

@@ -1,0 +1,133 @@
+"""Mathematical expressions: what is left when an answer is no plain number, list, option or word.
+
+Units are taken off and compared here, because math-verify drops them; the rest is compared by
+math-verify in a worker process.
+"""
+
+import re
+from fractions import Fraction
+
+from care_verl.verifier.cleaning import LONGEST_ANSWER, cleaned
+from care_verl.verifier.sequences import read_list
+from care_verl.verifier.symbolic import Comparison, Form, compare
+from care_verl.verifier.texts import has_words
+from care_verl.verifier.units import BARE, PERCENT, Unit, is_known, ratio, read_unit
+
+_TEXT_UNIT = re.compile(
+    r"\s*\\(?:text|textbf|textrm|textnormal|mathrm|mbox|rm)\s*\{[^{}]*\}(?:\s*\^\s*\{?\s*-?\d\s*\}?)?$"
+)
+_DEGREE_UNIT = re.compile(r"\s*\^\s*\\circ\s*$")
+_SIGN_UNIT = re.compile(r"\s*[%€£¥]$")
+_WORD_UNIT = re.compile(
+    r"(?<=[\d\s)}])\s*(?<!\\)\b((?:sq(?:uare|\.)?\s+|cubic\s+)?([A-Za-zµΩ]+)(?:\s*\^\s*\{?\s*\d\s*\}?)?(?:\s*/\s*[A-Za-z]+(?:\s*\^\s*\{?\s*\d\s*\}?)?)?)\.?$"
+)
+_ROMAN = re.compile(r"\\(?:text|mathrm|mbox|operatorname|begin|end|textbf|textrm)\s*\{[^{}]*\}")
+_DELIMITED = re.compile(r"\$[^$]+\$|\\\(|\\\[|\\boxed")
+_TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
+_DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*\^\s*\\circ(?![A-Za-z])")
+# Digits in pieces, and prose that says what the answer is not.
+_NO_EXPRESSION = re.compile(
+    r"^[\d\s]*\d\s+\d[\d\s]*$|\b(?:not|never|(?:more|less|fewer|greater|larger|smaller) than|"
+    r"at least|at most|over|under|above|below|up to)\s+[^A-Za-z]*$",
+    re.IGNORECASE,
+)
+_VARIABLE = re.compile(r"(?<![A-Za-z\\])(?:[A-Za-z](?![A-Za-z])|[A-Za-z]+(?=[\d^_]))")
+_COMMAND = re.compile(r"\\[A-Za-z]+")
+# The letters behind these are names of points: no product, so their order counts.
+_NAMES = re.compile(
+    r"\\(?:angle|triangle|overline|overrightarrow|overleftrightarrow|overset|odot|widehat|arc|"
+    r"parallelogram|square|cong|sim|parallel|perp)(?![A-Za-z])|[∠△⊙∥⊥≅]"
+)
+
+
+def same_expression(answer: str, gold: str) -> Comparison:
+    """Whether two expressions are equal, units included.
+
+    An answer too long to be one is searched as prose.
+    """
+    if len(answer) <= LONGEST_ANSWER and _NAMES.search(cleaned(gold)):
+        return Comparison(same=_same_names(cleaned(answer), cleaned(gold)), gold_readable=True)
+    if has_words(_ROMAN.sub(" ", cleaned(gold))) and not _DELIMITED.search(gold):
+        # Words with something mathematical in them: no part of it is the gold answer.
+        return Comparison(same=False)
+    if len(answer) > LONGEST_ANSWER:
+        return compare(Form(answer, "prose"), _sought(gold, *split_unit(cleaned(gold))))
+    answer_body, answer_unit = split_unit(_listed(cleaned(answer)))
+    gold_body, gold_unit = split_unit(_listed(cleaned(gold)))
+    factor = ratio(answer_unit, gold_unit)
+    if factor is None or _NO_EXPRESSION.search(answer_body):
+        return Comparison(same=False)
+    form = _form(answer, answer_body, factor)
+    if form.kind == "prose":
+        return compare(form, _sought(gold, gold_body, gold_unit))
+    return compare(form, _form(gold, gold_body, Fraction(1)))
+
+
+def read_expression(gold: str) -> Comparison:
+    """A gold answer compared with itself: can it be read at all?"""
+    return same_expression(gold, gold)
+
+
+def split_unit(text: str) -> tuple[str, Unit]:
+    """An expression and the known unit behind it; the bare unit where there is none.
+
+    A single letter is a unit only behind an expression that has no variables.
+    """
+    if _TRIGONOMETRY.search(text):
+        return text, BARE
+    for pattern in (_TEXT_UNIT, _DEGREE_UNIT, _SIGN_UNIT):
+        match = pattern.search(text)
+        unit = read_unit(match[0]) if match else None
+        if match and match.start() and unit is not None and unit.dimension:
+            return text[: match.start()], unit
+    match = _WORD_UNIT.search(text)
+    if match and match.start() and is_known(match[2]):
+        body = text[: match.start()]
+        unit = read_unit(match[1])
+        variables = _VARIABLE.search(_COMMAND.sub(" ", body))
+        if unit is not None and unit.dimension and (len(match[2]) > 1 or not variables):
+            return body, unit
+    return text, BARE
+
+
+def _listed(text: str) -> str:
+    """A list with commas alone between its items: math-verify reads no further than an "and"."""
+    listing = read_list(text)
+    return text if listing is None else str(listing)
+
+
+def _form(written: str, body: str, factor: Fraction) -> Form:
+    """What math-verify is given: the bare expression, or the whole text where it is prose."""
+    if has_words(_ROMAN.sub(" ", body)):
+        return Form(written, "prose")
+    body = _DEGREES.sub(r"(\1 \\cdot \\frac{\\pi}{180})", body)
+    if factor != 1:
+        return Form(rf"\frac{{{factor.numerator}}}{{{factor.denominator}}} \cdot ({body})", "math")
+    return Form(body, "math")
+
+
+def _sought(gold: str, body: str, unit: Unit) -> Form:
+    """What is looked for in prose, where math-verify finds a percentage together with its sign."""
+    if has_words(body):
+        return Form(gold, "prose")
+    return Form(f"${body}$ %" if unit.dimension == PERCENT else f"${body}$", "prose")
+
+
+def _same_names(answer: str, gold: str) -> bool:
+    """Equal names; an angle or a segment may be named from either end."""
+    return _name(gold) in (_name(answer), _reversed_points(_name(answer)))
+
+
+def _name(text: str) -> str:
+    for sign, command in (
+        ("∠", "\\angle"),
+        ("△", "\\triangle"),
+        ("⊙", "\\odot"),
+        ("∥", "\\parallel"),
+    ):
+        text = text.replace(sign, command)
+    return re.sub(r"[\s{}]+", "", text)
+
+
+def _reversed_points(name: str) -> str:
+    return re.sub(r"[A-Z]{2,3}$", lambda match: match[0][::-1], name)
