@@ -119,7 +119,11 @@ class StepRows:
         original = self.reflected_from == ORIGINAL
         length = torch.tensor([float(tag["response_len"]) for tag in self.tags])[original]
         score = self.reward[original]
-        metrics = {"care/acc/mean": float(self.acc[original].mean())}
+        undecided = torch.tensor([float(record.undecided) for record in self.records])
+        metrics = {
+            "care/acc/mean": float(self.acc[original].mean()),
+            "care/verifier/undecided": float(undecided.mean()),
+        }
         for name in ("critic/score", "critic/rewards"):
             metrics |= _spread(name, score)
         return metrics | _spread("response_length", length)

@@ -70,6 +70,8 @@ _TIDY: list[tuple[re.Pattern[str], str]] = [
     (re.compile(r"(?<!\\)\\!"), ""),
     (re.compile(r"(?<!\\)\\(?:quad|qquad)(?![A-Za-z])|(?<!\\)\\[,;:> ]|~"), " "),
     (re.compile(r"(?<!\\)\\(?:mathrm|text|operatorname|rm)\s*\{\s*([ei])\s*\}"), r"\1 "),
+    (re.compile(r"(?<![\\A-Za-z])sqrt\s*\(([^()]*)\)"), r"\\sqrt{\1}"),
+    (re.compile(r"\^\s*-\s*(\d+)"), r"^{-\1}"),
     (re.compile(r"(?<!\\)\\(le|ge|ne)(?![A-Za-z])"), r"\\\1q"),
     (re.compile(r"(?<!\\)\\lt(?![A-Za-z])"), "<"),
     (re.compile(r"(?<!\\)\\gt(?![A-Za-z])"), ">"),
@@ -186,7 +188,7 @@ def _peeled(text: str) -> str:
     lead_in = _LEAD_IN.match(text)
     if lead_in and lead_in.end() < len(text):
         return text[lead_in.end() :]
-    text = text.lstrip("=: ")
+    text = text.lstrip("=: ").removeprefix("\\approx ")
     for opening, closing in _PAIRS:
         inner = text[len(opening) : len(text) - len(closing)]
         if (

@@ -198,7 +198,9 @@ def _fraction(match: re.Match[str]) -> Quantity | None:
 
 def _mixed(match: re.Match[str]) -> Quantity | None:
     whole, above, below = (group for group in match.groups() if group is not None)
-    return _divided(Fraction(whole), above, below)
+    # Beside an improper fraction the number is a factor.
+    proper = 0 <= _signed(above) < _signed(below)
+    return _divided(Fraction(whole), above, below) if proper else None
 
 
 def _repeating(match: re.Match[str]) -> Quantity:

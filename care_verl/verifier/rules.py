@@ -32,6 +32,8 @@ _ASSIGNMENT = re.compile(
 )
 
 _SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
+# A score or a range such as 18-29: no difference to be computed.
+_RANGE = re.compile(r"\d+(?:\.\d+)?\s*-\s*\d+(?:\.\d+)?%?")
 _SENTENCE = re.compile(r"([^\W\d_][^\d\\$=]{0,80}?\b(?:is|are|was|equals|equal to)\b:?)\s+(\S.*)")
 
 
@@ -82,7 +84,7 @@ def by_value(answer: str, gold: str) -> Decision:
     listing = read_list(_value(plain_gold))
     if listing is not None:
         return _by_list_or_expression(answer, gold, "list")
-    if is_text(plain_gold):
+    if is_text(plain_gold) or _RANGE.fullmatch(plain_gold):
         return Decision(same_text(plain_answer, plain_gold), "text", plain_answer, plain_gold)
     return _by_list_or_expression(answer, gold, "latex")
 

@@ -66,7 +66,12 @@ _SPELLINGS: list[tuple[str, int, Fraction | int | str, str]] = [
     ("percent", 1, 1, "% percent percentage pct"),
 ]
 _NO_UNIT = {"unit", "units"}
-_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12} | {
+    "mn": 10**6,
+    "bn": 10**9,
+    "tn": 10**12,
+    "dozen": 12,
+}
 _COMMAND = re.compile(
     r"\\(?:text|textbf|textrm|textnormal|mathrm|mathbf|mbox|rm|operatorname)(?![A-Za-z])\s*"
 )

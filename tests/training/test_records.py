@@ -14,6 +14,7 @@ import pytest
 from care_verl.training.records import (
     RowRecord,
     as_embedding,
+    is_undecided,
     read_accuracy,
     response_logp,
 )
@@ -48,6 +49,12 @@ def test_a_reward_without_accuracy_is_refused(
 ) -> None:
     with pytest.raises(KeyError, match=f"{found} but no 'acc'"):
         read_accuracy(extra_fields)
+
+
+def test_a_verifier_that_gave_up_is_noticed() -> None:
+    assert is_undecided({"reward_extra_info": {"acc": 0.0, "rule": "undecided"}})
+    assert not is_undecided({"reward_extra_info": {"acc": 0.0, "rule": "latex"}})
+    assert not is_undecided({"reward_extra_info": {"acc": 0.0}})
 
 
 def test_only_decoded_tokens_count_in_the_log_probability() -> None:

@@ -80,6 +80,14 @@ def test_a_uid_may_hold_underscores() -> None:
     assert rows.uids == ["a_1", "a_2"]
 
 
+def test_rows_that_the_verifier_gave_up_on_are_counted() -> None:
+    """One of the three rows, so that a run in which it gives up often does not go unseen."""
+    rows = [("u", record(i, 0.0, undecided=i == 1), [1.0, float(i)]) for i in range(3)]
+    found = step_rows(rows, tags=[{"response_len": 1}] * 3)
+    metrics = found.metrics(found.advantages(CareConfig()), CareConfig())
+    assert metrics["care/verifier/undecided"] == pytest.approx(1 / 3)
+
+
 def test_metrics_are_over_the_originals() -> None:
     """Scores 1, 0.1, 0.1 and lengths 8, 6, 4 of the originals; the reflection has 20 tokens.
 
@@ -92,6 +100,7 @@ def test_metrics_are_over_the_originals() -> None:
     metrics = rows.metrics(rows.advantages(config), config)
     expected = {
         "care/acc/mean": 1 / 3,
+        "care/verifier/undecided": 0.0,
         "critic/score/mean": 0.4,
         "critic/score/max": 1.0,
         "critic/score/min": 0.1,

@@ -37,7 +37,7 @@ class Outcome:
 def judge(case: Case, verify: Callable[..., Verdict] = verify, limit_s: float = HANG_S) -> Outcome:
     """Verdicts on the case, on the case again and with another rationale, held against each other.
 
-    A verdict that takes longer than `limit_s` is a problem. An exception is a problem among the others, with its traceback.
+    A verdict that takes longer than `limit_s` is a problem. So is an exception, with its traceback.
     """
     row = (case.gold, case.data_source, None if case.choices is None else list(case.choices))
     responses = [case.response(), case.response(), case.response(OTHER_RATIONALE)]
