@@ -6,7 +6,10 @@ from setuptools import find_packages, setup
 
 # What the package needs beside verl, which a cluster has installed in its own way.
 BASE = [
+    "httpx>=0.27",
+    "huggingface-hub>=1.0",
     "hydra-core>=1.3.2,<1.4",
+    "ijson>=3.3",
     "math-verify>=0.8,<0.10",
     "numpy>=2.0",
     "omegaconf>=2.3,<2.4",

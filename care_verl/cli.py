@@ -8,9 +8,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from care_verl.court_command import court
+from care_verl.data import commands as data
+
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="CARE for verl: learning from failures."
 )
+app.add_typer(data.app, name="data")
 
 
 @app.callback()
@@ -40,6 +44,8 @@ def demo(
     for table in summary.tables():
         console.print(table)
 
+
+app.command()(court)
 
 if __name__ == "__main__":
     app()

@@ -1,0 +1,1 @@
+"""Training data: corpora, and the task that is built in."""

@@ -1,0 +1,66 @@
+"""ChartQA, as HuggingFaceM4/ChartQA has it on the hub.
+
+The paper's 7,398 rows are most likely the training rows whose questions people wrote. A row's
+labels are a list; the first one is the gold answer, and rows that have several are counted.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from care_verl.data.corpora.embedded_images import embedded_image
+from care_verl.data.corpora.hub import located
+from care_verl.data.corpora.parquet_rows import ParquetRows, shards
+from care_verl.data.corpora.selection import sizes
+from care_verl.data.corpora.source import RawRow, Source
+from care_verl.data.corpora.units import Dropped
+
+DATA_SOURCE = "chartqa"
+_COLUMNS = ("image", "query", "label", "human_or_machine")
+# The values of the column `human_or_machine`.
+_WRITERS = ("human", "machine")
+
+
+def open_chartqa(source: str, split: str, subset: str) -> Source:
+    """Open a split (`train`, `val`, `test`); `subset` is `human`, `machine` or `all`.
+
+    Raises SourceProblem when files or columns are missing.
+    """
+    folder = located(source, [f"data/{split}-*.parquet"])
+    table = ParquetRows(shards(folder / "data", split), _COLUMNS)
+    indices = [
+        index
+        for index, writer in enumerate(table.column("human_or_machine"))
+        if subset == "all" or writer == _WRITERS.index(subset)
+    ]
+
+    def read(indices: Sequence[int]) -> Iterator[RawRow | Dropped]:
+        for index, cells in zip(indices, table.rows(indices), strict=True):
+            yield _row(split, index, cells)
+
+    return Source(
+        data_source=DATA_SOURCE,
+        split=split,
+        indices=indices,
+        read=read,
+        stages={"source rows": len(table), f"after subset {subset}": len(indices)},
+        files=sizes(table.files),
+    )
+
+
+def _row(split: str, index: int, cells: Mapping[str, Any]) -> RawRow | Dropped:
+    source_id = f"{split}-{index}"
+    if not cells["query"]:
+        return Dropped(source_id, "no question")
+    if not cells["label"] or not cells["label"][0]:
+        return Dropped(source_id, "no answer")
+    return RawRow(
+        data_source=DATA_SOURCE,
+        split=split,
+        index=index,
+        source_id=source_id,
+        question=cells["query"],
+        answer=cells["label"][0].strip(),
+        images=(embedded_image(cells["image"]),),
+        category=_WRITERS[cells["human_or_machine"]],
+        notes=("first of several labels",) if len(cells["label"]) > 1 else (),
+    )

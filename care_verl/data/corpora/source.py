@@ -1,0 +1,68 @@
+"""What every corpus is read into before the checks."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from care_verl.data.corpora.units import Dropped
+
+
+class SourceProblem(ValueError):
+    """A source that cannot be read as it is; the message says what to change."""
+
+
+class ImageUnavailable(Exception):
+    """An image of a row that the source names and does not hold whole.
+
+    reason: `missing image` or `unreadable image`.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+# Gives an image's encoded bytes when it is called; raises ImageUnavailable.
+ImageLoader = Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class RawRow:
+    """A row as its source gives it, images not yet read.
+
+    index: number of the row in its source. source_id: how the source names the row; unique in it.
+    question: text, placeholders included where the source has them.
+    answer: the gold answer. choices: texts of the options A, B, …; None when unknown.
+    notes: see `Kept`.
+    """
+
+    data_source: str
+    split: str
+    index: int
+    source_id: str
+    question: str
+    answer: str
+    images: tuple[ImageLoader, ...]
+    choices: tuple[str, ...] | None = None
+    category: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened corpus.
+
+    indices: numbers of the rows to be prepared, ascending.
+    read: gives the rows of the numbers it is called with, in order, one for each; a row that lacks
+        a question or an answer is given as dropped.
+    stages: rows by stage up to `indices`, in order.
+    files: bytes of each file that is read, to tell one copy of the source from another.
+    details: what the report says of the source beside its rows.
+    """
+
+    data_source: str
+    split: str
+    indices: Sequence[int]
+    read: Callable[[Sequence[int]], Iterator[RawRow | Dropped]]
+    stages: Mapping[str, int]
+    files: Mapping[str, int]
+    details: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,199 @@
+"""Vision-R1-cold (Osilly/Vision-R1-cold) as rows for verl's SFT trainer.
+
+The corpus is two JSON files without images. Of each item become the messages of one row: the user's
+text with the instruction of the RL prompts, so that the cold start teaches the form under the
+prompt that reinforcement learning will use, and the assistant's text in one form
+(`demonstration_text`).
+
+Mulberry holds items on images of MATH-Vision, an evaluation set; they are left out unless asked
+for.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from care_verl.data.corpora.conversations import (
+    LLAVA_COT,
+    MULBERRY,
+    Conversation,
+    Part,
+    conversation,
+    relative_path,
+)
+from care_verl.data.corpora.demonstration_text import Unusable, normal_form
+from care_verl.data.corpora.images import ImageProblem, StoredImage, checked_image
+from care_verl.data.corpora.json_items import json_items
+from care_verl.data.corpora.limits import Limits, Tags
+from care_verl.data.corpora.prompt import prompt_text
+from care_verl.data.corpora.source import SourceProblem
+from care_verl.data.corpora.token_count import TokenCounter
+from care_verl.data.corpora.units import Dropped, Kept, Unit
+
+_IMAGES_AT_A_TIME = 64
+_MATH_VISION = "in MATH-Vision, an evaluation set"
+
+
+@dataclass(frozen=True)
+class ColdStartChecks:
+    """What items are checked against.
+
+    limits: of images, and of the tokens of a row, response included, when there is a counter.
+    keep_mathvision: keep the items on images of MATH-Vision; they are counted in the report.
+    """
+
+    limits: Limits
+    tags: Tags
+    counter: TokenCounter | None = None
+    keep_mathvision: bool = False
+
+
+@dataclass(frozen=True)
+class VisionR1Cold:
+    """The opened corpus. roots: folder of the images, by part. rows: items, by part."""
+
+    folder: Path
+    roots: Mapping[Part, Path]
+    rows: Mapping[Part, int]
+
+    @property
+    def total(self) -> int:
+        """Items of both parts."""
+        return sum(self.rows.values())
+
+    def units(self, checks: ColdStartChecks, start: int) -> Iterator[Unit]:
+        """What becomes of the items from position `start` on, counted through both parts."""
+        items = islice(self._conversations(), start, None)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            while some := list(islice(items, _IMAGES_AT_A_TIME)):
+                # Threads for the images alone: decoding runs beside Python, and a tokenizer is not
+                # to be called by two threads at once.
+                loaded = pool.map(lambda item: self._images(item, checks), some)
+                for (part, item), images in zip(some, loaded, strict=True):
+                    yield _unit(part, item, images, checks)
+
+    def _conversations(self) -> Iterator[tuple[Part, Conversation]]:
+        for part in self.rows:
+            for number, item in enumerate(json_items(self.folder / part.file)):
+                yield part, conversation(part, number, item)
+
+    def _images(
+        self, item: tuple[Part, Conversation], checks: ColdStartChecks
+    ) -> list[StoredImage] | Dropped:
+        part, talk = item
+        if not talk.images:
+            return Dropped(talk.source_id, "no image")
+        if _of_mathvision(part, talk) and not checks.keep_mathvision:
+            return Dropped(talk.source_id, _MATH_VISION, ", ".join(talk.images))
+        files = [self.roots[part] / relative_path(part, name) for name in talk.images]
+        missing = [str(file) for file in files if not file.is_file()]
+        if missing:
+            return Dropped(talk.source_id, "missing image", ", ".join(missing))
+        try:
+            return [checked_image(file.read_bytes(), checks.limits) for file in files]
+        except ImageProblem as problem:
+            return Dropped(talk.source_id, problem.reason, str(problem))
+
+
+def open_vision_r1_cold(
+    folder: Path,
+    llava_cot_images: Path | None = None,
+    mulberry_images: Path | None = None,
+) -> VisionR1Cold:
+    """The corpus in `folder`; folders of images that are not named are looked for in it.
+
+    Both files are read through once, which finds what is broken in them before anything is written.
+
+    Raises SourceProblem when a file or a folder of images is missing, or a file is damaged.
+    """
+    given = {LLAVA_COT: llava_cot_images, MULBERRY: mulberry_images}
+    roots = {part: root or folder / part.images for part, root in given.items()}
+    for part, root in roots.items():
+        if not root.is_dir():
+            option = f"--{part.images.replace('_', '-')}"
+            raise SourceProblem(
+                f"the images of {part.file} are expected in {root}, which is no folder: "
+                f"{part.unpack}; or name another folder with {option}"
+            )
+    rows = {part: sum(1 for _ in json_items(folder / part.file)) for part in roots}
+    return VisionR1Cold(folder, roots, rows)
+
+
+def _unit(
+    part: Part, talk: Conversation, images: list[StoredImage] | Dropped, checks: ColdStartChecks
+) -> Unit:
+    if isinstance(images, Dropped):
+        return images
+    try:
+        messages = _messages(talk, checks.tags)
+        _require_short(messages, images, checks)
+    except Unusable as problem:
+        return Dropped(talk.source_id, str(problem))
+    row = {
+        "messages": messages,
+        "images": [{"bytes": image.data} for image in images],
+        "data_source": f"vision_r1_cold/{part.name}",
+        "source_id": talk.source_id,
+    }
+    return Kept(row, _notes(part, talk, images))
+
+
+def _messages(talk: Conversation, tags: Tags) -> list[dict[str, str]]:
+    """The turns as messages. Raises Unusable with the reason."""
+    roles = [turn.role for turn in talk.turns]
+    if not roles or roles != ["user", "assistant"] * (len(roles) // 2):
+        raise Unusable("turns do not alternate between user and assistant")
+    messages = []
+    for number, turn in enumerate(talk.turns):
+        if turn.role == "assistant":
+            text: str | None = normal_form(turn.text, tags)
+        else:
+            text = prompt_text(turn.text, 0 if number else len(talk.images), tags)
+        if text is None:
+            raise Unusable("placeholders and images differ")
+        messages.append({"role": turn.role, "content": text})
+    return messages
+
+
+def _require_short(
+    messages: Sequence[Mapping[str, str]], images: Sequence[StoredImage], checks: ColdStartChecks
+) -> None:
+    """Raise Unusable when the row has more tokens than fit.
+
+    Each message is counted with a chat's own tokens around it, so the sum is some tokens too high.
+    """
+    if checks.counter is None:
+        return
+    sizes = [(image.height, image.width) for image in images]
+    total = 0
+    for number, message in enumerate(messages):
+        try:
+            tokens = checks.counter.count(message["content"], [] if number else sizes)
+        except ValueError as error:
+            # Brought to whole patches, a narrow image may pass the ratio that it kept before.
+            raise Unusable("aspect ratio") from error
+        if tokens is None:
+            raise Unusable("special tokens in the text")
+        total += tokens
+    if total > checks.limits.max_prompt_tokens:
+        raise Unusable("too many tokens")
+
+
+def _of_mathvision(part: Part, talk: Conversation) -> bool:
+    """Whether a folder or file is called mathvision, MATH-Vision, math_vision or the like."""
+    names = (name for image in talk.images for name in relative_path(part, image).parts)
+    return any("mathvision" in "".join(filter(str.isalnum, name.casefold())) for name in names)
+
+
+def _notes(part: Part, talk: Conversation, images: Sequence[StoredImage]) -> tuple[str, ...]:
+    notes = []
+    if len(talk.turns) > 2:
+        notes.append("several turns")
+    if any(image.encoded_anew for image in images):
+        notes.append("image encoded anew")
+    if _of_mathvision(part, talk):
+        notes.append(_MATH_VISION)
+    return tuple(notes)
