@@ -29,8 +29,8 @@ from care_verl.training.records import (
     ORIGINAL,
     RowRecord,
     as_embedding,
-    is_undecided,
     read_accuracy,
+    read_rule,
     response_logp,
 )
 from care_verl.training.reflection import ReflectionPrompts
@@ -130,7 +130,7 @@ class CareAgentLoopWorker(_WorkerBase):  # type: ignore[misc]
         return RowRecord(
             session=session,
             acc=read_accuracy(output.extra_fields),
-            undecided=is_undecided(output.extra_fields),
+            rule=read_rule(output.extra_fields),
             reward=float(output.reward_score),
             spans=token_spans(pieces, self.care.regions.tag_spec, prefilled),
             logp=response_logp(output.response_logprobs, output.response_mask),

@@ -11,7 +11,6 @@ import numpy as np
 from care_verl.algorithm import TokenSpans
 
 ORIGINAL = -1
-UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class RowRecord:
 
     `session` is the row's number in its group; `reflected_from` that of its source, or -1.
     `spans` are over the whole response. `logp` is vLLM's log-probability of the decoded tokens.
-    `undecided`: the verifier could not compare the answer within its limits, and called it wrong.
+    `rule` is the verifier's, empty with a reward of another make.
     """
 
     session: int
@@ -29,7 +28,7 @@ class RowRecord:
     spans: TokenSpans
     logp: float
     reflected_from: int = ORIGINAL
-    undecided: bool = False
+    rule: str = ""
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values: the queue's own encoding turns a dataclass into a dict by itself."""
@@ -56,9 +55,9 @@ def read_accuracy(extra_fields: Mapping[str, Any]) -> float:
     return float(info["acc"])
 
 
-def is_undecided(extra_fields: Mapping[str, Any]) -> bool:
-    """Whether the verifier says that it gave up on the answer; other rewards say nothing of it."""
-    return (extra_fields.get("reward_extra_info") or {}).get("rule") == UNDECIDED
+def read_rule(extra_fields: Mapping[str, Any]) -> str:
+    """The rule by which the verifier judged; empty when the reward reports none."""
+    return str((extra_fields.get("reward_extra_info") or {}).get("rule", ""))
 
 
 def response_logp(log_probs: Sequence[float] | None, mask: Sequence[int]) -> float:

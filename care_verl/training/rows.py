@@ -119,14 +119,18 @@ class StepRows:
         original = self.reflected_from == ORIGINAL
         length = torch.tensor([float(tag["response_len"]) for tag in self.tags])[original]
         score = self.reward[original]
-        undecided = torch.tensor([float(record.undecided) for record in self.records])
         metrics = {
             "care/acc/mean": float(self.acc[original].mean()),
-            "care/verifier/undecided": float(undecided.mean()),
+            "care/verifier/undecided": self._share_of_rule("undecided"),
+            "care/verifier/unreadable_gold": self._share_of_rule("unreadable gold"),
         }
         for name in ("critic/score", "critic/rewards"):
             metrics |= _spread(name, score)
         return metrics | _spread("response_length", length)
+
+    def _share_of_rule(self, rule: str) -> float:
+        """Share of all B rows that the verifier judged by `rule`."""
+        return sum(record.rule == rule for record in self.records) / len(self.records)
 
 
 def _uid(key: str) -> str:

@@ -56,7 +56,7 @@ def same_expression(answer: str, gold: str) -> Comparison:
     gold_body, gold_unit = split_unit(_listed(cleaned(gold)))
     factor = ratio(answer_unit, gold_unit)
     if factor is None or _NO_EXPRESSION.search(answer_body):
-        return Comparison(same=False)
+        return Comparison(same=False, gold_readable=True)
     form = _form(answer, answer_body, factor)
     if form.kind == "prose":
         return compare(form, _sought(gold, gold_body, gold_unit))

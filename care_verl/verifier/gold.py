@@ -7,6 +7,7 @@ from care_verl.verifier.cleaning import LONGEST_ANSWER, cleaned
 from care_verl.verifier.expressions import read_expression
 from care_verl.verifier.options import bare_letter, gold_letter, option_texts
 from care_verl.verifier.rules import by_value, decide
+from care_verl.verifier.sequences import read_list
 
 
 def gold_answers(ground_truth: object) -> list[str]:
@@ -47,12 +48,14 @@ def _problem(gold: str, data_source: str, choices: Sequence[str] | None) -> str 
     options = option_texts(choices)
     if options and bare_letter(gold) and gold_letter(gold, options, lambda a, b: a == b) is None:
         return "letter without an option"
-    if by_value(gold, gold).rule == "latex":
-        comparison = read_expression(gold)
-        if not comparison.decided:
-            return "too costly to compare"
-        if not comparison.gold_readable:
-            return "unreadable LaTeX"
+    listing = read_list(cleaned(gold))
+    for item in (gold,) if listing is None else listing.items:
+        if by_value(item, item).rule == "latex":
+            comparison = read_expression(item)
+            if not comparison.decided:
+                return "too costly to compare"
+            if not comparison.gold_readable:
+                return "unreadable LaTeX"
     return None if decide(gold, gold, data_source, choices).same else "differs from itself"
 
 

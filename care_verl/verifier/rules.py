@@ -6,6 +6,7 @@ The rule follows from the row's source and from the gold answer's own form:
 - `chartqa`: ChartQA's relaxed rule, for that source alone: numbers within 5 % of the gold answer.
 - `number`, `list`, `text`, `latex`: by the form of the gold answer.
 - `undecided`: an expression that could not be compared within its limits of time and memory.
+- `unreadable gold`: the gold answer is an expression that nothing but its own spelling equals.
 """
 
 import re
@@ -152,8 +153,11 @@ def _by_length(answer: str, gold: str) -> Decision:
 
 def _by_expression(answer: str, gold: str, rule: str) -> Decision:
     comparison = same_expression(answer, gold)
-    name = rule if comparison.decided else "undecided"
-    return Decision(comparison.same, name, comparison.answer_read, comparison.gold_read)
+    if not comparison.decided:
+        rule = "undecided"
+    elif rule == "latex" and not (comparison.same or comparison.gold_readable):
+        rule = "unreadable gold"
+    return Decision(comparison.same, rule, comparison.answer_read, comparison.gold_read)
 
 
 def _same_value(answer: str, gold: str) -> bool:

@@ -14,8 +14,8 @@ import pytest
 from care_verl.training.records import (
     RowRecord,
     as_embedding,
-    is_undecided,
     read_accuracy,
+    read_rule,
     response_logp,
 )
 
@@ -51,10 +51,9 @@ def test_a_reward_without_accuracy_is_refused(
         read_accuracy(extra_fields)
 
 
-def test_a_verifier_that_gave_up_is_noticed() -> None:
-    assert is_undecided({"reward_extra_info": {"acc": 0.0, "rule": "undecided"}})
-    assert not is_undecided({"reward_extra_info": {"acc": 0.0, "rule": "latex"}})
-    assert not is_undecided({"reward_extra_info": {"acc": 0.0}})
+def test_the_verifiers_rule_is_read_from_the_reward() -> None:
+    assert read_rule({"reward_extra_info": {"acc": 0.0, "rule": "undecided"}}) == "undecided"
+    assert read_rule({"reward_extra_info": {"acc": 0.0}}) == ""
 
 
 def test_only_decoded_tokens_count_in_the_log_probability() -> None:

@@ -81,11 +81,13 @@ def test_a_uid_may_hold_underscores() -> None:
 
 
 def test_rows_that_the_verifier_gave_up_on_are_counted() -> None:
-    """One of the three rows, so that a run in which it gives up often does not go unseen."""
-    rows = [("u", record(i, 0.0, undecided=i == 1), [1.0, float(i)]) for i in range(3)]
-    found = step_rows(rows, tags=[{"response_len": 1}] * 3)
+    """So that a run in which that is frequent does not go unseen."""
+    rules = ["number", "undecided", "unreadable gold", "undecided"]
+    rows = [("u", record(i, 0.0, rule=rule), [1.0, float(i)]) for i, rule in enumerate(rules)]
+    found = step_rows(rows, tags=[{"response_len": 1}] * 4)
     metrics = found.metrics(found.advantages(CareConfig()), CareConfig())
-    assert metrics["care/verifier/undecided"] == pytest.approx(1 / 3)
+    assert metrics["care/verifier/undecided"] == 0.5
+    assert metrics["care/verifier/unreadable_gold"] == 0.25
 
 
 def test_metrics_are_over_the_originals() -> None:
@@ -101,6 +103,7 @@ def test_metrics_are_over_the_originals() -> None:
     expected = {
         "care/acc/mean": 1 / 3,
         "care/verifier/undecided": 0.0,
+        "care/verifier/unreadable_gold": 0.0,
         "critic/score/mean": 0.4,
         "critic/score/max": 1.0,
         "critic/score/min": 0.1,

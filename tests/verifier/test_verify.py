@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from care_verl.verifier import extract, verify
+from care_verl.verifier import extract, gold_problem, verify
 
 RIGHT = "<think>red3 blue5</think><answer>8</answer>"
 
@@ -113,6 +113,46 @@ def test_the_verdict_says_what_it_read() -> None:
     verdict = verify("<think>red3</think><answer> 8 </answer>", " 9 ")
     assert (verdict.answer, verdict.gold, verdict.rule) == ("8", "9", "number")
     assert extract(RIGHT).rationale == "red3 blue5"
+
+
+def test_a_gold_answer_that_cannot_be_read_is_named() -> None:
+    """Not in silence: nothing but its own spelling would be right."""
+    gold = r"\foo{3} + \bar"
+    assert verify("<answer>3</answer>", gold).rule == "unreadable gold"
+    assert verify("<answer>3</answer>", "x^2 + 3").rule == "latex"
+    assert verify(f"<answer>{gold}</answer>", gold).acc == 1
+
+
+@pytest.mark.parametrize(
+    ("gold", "choices", "problem"),
+    [
+        ("", None, "empty"),
+        ("3" * 3000, None, "too long"),
+        (r"\frac{1}{2", None, "unbalanced braces"),
+        (r"\boxed{5}}", None, "unbalanced braces"),
+        (r"\foo{3} + \bar", None, "unreadable LaTeX"),
+        ("9^{9^{9}}", None, "too costly to compare"),
+        ("D", ["1", "2", "3"], "letter without an option"),
+        (r"2, \foo{3} + \bar", None, "unreadable LaTeX"),
+        ("5", None, None),
+        (r"2 \sqrt { 221 }", None, None),
+        (r"\{1, 2\}", None, None),
+        ("C", ["1", "2", "3"], None),
+        ("blue", None, None),
+        (["1/2", "0.5"], None, None),
+        ("['1/2', '0.5']", None, None),
+    ],
+)
+def test_gold_answers_that_cannot_be_trained_on(
+    gold: object, choices: list[str] | None, problem: str | None
+) -> None:
+    assert gold_problem(gold, "", choices) == problem
+
+
+def test_any_of_several_gold_answers_will_do() -> None:
+    assert scores("<answer>0.5</answer>", ["half", "1/2"]) == (1, 0)
+    assert scores("<answer>0.5</answer>", "['half', '1/2']") == (1, 0)
+    assert scores("<answer>2</answer>", ["half", "1/2"]) == (0, 0)
 
 
 PIECES = st.sampled_from(

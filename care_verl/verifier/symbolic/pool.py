@@ -20,6 +20,7 @@ from care_verl.verifier.symbolic.request import (
     encode_request,
 )
 
+_WORKER = "care_verl.verifier.symbolic.worker"
 _START_SECONDS = 120.0
 # Beyond the worker's own limit: it answers for a child that was ended, unless it was stopped too.
 _GRACE_SECONDS = 5.0
@@ -70,7 +71,7 @@ class Worker:
 
     def _started(self) -> subprocess.Popen[bytes]:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "care_verl.verifier.symbolic.worker", *map(str, self._limits)],
+            [sys.executable, "-W", "ignore", "-m", _WORKER, *map(str, self._limits)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
@@ -82,8 +83,7 @@ class Worker:
         except WorkerDied as error:
             self.close()
             raise WorkerFailed(
-                f"{error} before it was ready: does `{sys.executable} -m "
-                "care_verl.verifier.symbolic.worker 1 20` run?"
+                f"{error} before it was ready: does `{sys.executable} -m {_WORKER} 1 20` run?"
             ) from error
         assert line == READY
         return self._process
