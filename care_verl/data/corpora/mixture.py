@@ -37,7 +37,7 @@ from care_verl.data.corpora.row_prints import (
 )
 from care_verl.data.corpora.schema import RL_SCHEMA
 from care_verl.data.corpora.shuffled import Positions, write_ordered
-from care_verl.data.embedded.whole import all_or_nothing
+from care_verl.data.whole import all_or_nothing
 
 TEST_FILE = "test.parquet"
 # One bit in eight. Among 400 drawings of random triangles no two differ by less than 66 bits, among

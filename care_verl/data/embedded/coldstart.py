@@ -15,7 +15,7 @@ from rich.progress import Progress
 from care_verl.data.embedded.logged_run import logged_run
 from care_verl.data.embedded.prepare import EmbeddedPaths, prepare_embedded
 from care_verl.data.embedded.sft_command import BATCH_ROWS, COLD_START_STEPS, sft_command
-from care_verl.data.embedded.whole import all_or_nothing
+from care_verl.data.whole import all_or_nothing
 
 __all__ = ["EmbeddedPaths", "cold_start", "prepare_embedded"]
 
