@@ -1,6 +1,5 @@
 """One comparison by math-verify, with its own time limit off. Runs in a worker process only."""
 
-import logging
 from functools import lru_cache
 from typing import Any
 
@@ -8,9 +7,6 @@ from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, veri
 from sympy import Basic, MatrixBase
 
 from care_verl.verifier.symbolic.request import Comparison, Form
-
-# Each comparison would warn that math-verify's time limit is off, and report what it cannot read.
-logging.disable(logging.CRITICAL)
 
 _LATEX = LatexExtractionConfig(boxed_match_priority=0)
 _LONGEST_READING = 200
@@ -36,4 +32,9 @@ def _parsed(form: Form) -> tuple[Any, ...]:
 
 
 def _reading(parsed: tuple[Any, ...]) -> str:
-    return str(parsed[0])[:_LONGEST_READING] if parsed else ""
+    """What was understood, in sympy's words; empty where it cannot put it in words either."""
+    try:
+        return str(parsed[0])[:_LONGEST_READING] if parsed else ""
+    except Exception:
+        # Sorting the factors of a product for print compares them, which NaN refuses.
+        return ""

@@ -3,6 +3,7 @@
 import os
 import queue
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -63,7 +64,9 @@ class Worker:
         process, self._process = self._process, None
         if process is None:
             return
-        process.kill()
+        # The child too, which would not notice if it is stopped.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
@@ -75,7 +78,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
-            # Not in the caller's group: an interrupt at the terminal is not meant for it.
+            # A group of its own: an interrupt at the terminal is not meant for it.
             start_new_session=True,
         )
         try:

@@ -109,11 +109,13 @@ def test_a_stopped_worker_does_not_hang_its_caller(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(pool_module, "_GRACE_SECONDS", 0.5)
     pool = Pool(workers=1, cpu_seconds=0.5, wall_seconds=0.5)
     pool.compare(ROOT, SAME)
-    assert pool.workers[0].pid is not None
-    for process in [psutil.Process(pool.workers[0].pid), *children(pool)]:
+    stopped = [psutil.Process(pool.workers[0].pid), *children(pool)]
+    for process in stopped:
         process.suspend()
     assert pool.compare(ROOT, SAME).same
     pool.close()
+    _, left = psutil.wait_procs(stopped, timeout=10)
+    assert not left
 
 
 def test_a_worker_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
