@@ -7,6 +7,7 @@ rows that stay to their places (`shuffled`). The same inputs and settings give t
 
 import json
 import random
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,11 +29,11 @@ from care_verl.data.corpora.mixture_account import mixture_report
 from care_verl.data.corpora.mixture_report import MixtureReport
 from care_verl.data.corpora.near_duplicates import Duplicates, find_duplicates
 from care_verl.data.corpora.parts import write_text
+from care_verl.data.corpora.print_store import prints_folder, stored_prints
 from care_verl.data.corpora.row_prints import (
     TRAIN_FILE,
     RowPrint,
     row_batches,
-    row_prints,
     train_file,
 )
 from care_verl.data.corpora.schema import RL_SCHEMA
@@ -90,7 +91,8 @@ def prepare_mixture(
     against: evaluation files whose rows are kept out, see `leakage`.
 
     In the files written, `extra_info.index` counts from 0 and `extra_info.split` names the file;
-    all else is as in the sources. `out` is whole or absent.
+    all else is as in the sources. `out` is whole or absent; interrupted and called again, the
+    comparing goes on where it stopped (`print_store`).
 
     Raises FileExistsError when `out` exists, and what `train_file`, `row_prints`,
     `evaluation_prints` and `held_out` raise.
@@ -99,7 +101,8 @@ def prepare_mixture(
         raise FileExistsError(f"{out} exists. Name another folder, or remove this one.")
     progress = progress or Progress(disable=True)
     files = [train_file(folder) for folder in folders]
-    rows = _read_prints(files, progress)
+    prints = prints_folder(out.absolute())
+    rows = _read_prints(files, prints, progress)
     duplicates = find_duplicates(rows, settings.near_distance)
     columns = columns or EvaluationColumns()
     evaluation = {path: list(evaluation_prints(path, columns)) for path in against}
@@ -111,12 +114,13 @@ def prepare_mixture(
         if split.test:
             _write_rows(files, split.test, unfinished / TEST_FILE, progress)
         _write_account(unfinished, report)
+    shutil.rmtree(prints)
     return report
 
 
-def _read_prints(files: Sequence[Path], progress: Progress) -> list[RowPrint]:
+def _read_prints(files: Sequence[Path], prints: Path, progress: Progress) -> list[RowPrint]:
     total = sum(pq.read_metadata(file).num_rows for file in files)
-    rows = (row for file in files for row in row_prints(file))
+    rows = stored_prints(files, prints)
     return list(progress.track(rows, total=total, description="Comparing rows"))
 
 

@@ -97,15 +97,17 @@ def row_batches(
             first += batch.num_rows
 
 
-def row_prints(path: Path) -> Iterator[RowPrint]:
-    """The fingerprint of each row of a prepared corpus, in order.
+def row_prints(path: Path, start: int = 0) -> Iterator[RowPrint]:
+    """The fingerprint of each row of a prepared corpus, in order, from the row `start` on.
 
     Raises ValueError with file and row when an image does not open.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for first, batch in row_batches(path, _COLUMNS):
-            numbers = range(first, first + batch.num_rows)
-            yield from pool.map(_row_print, [path] * batch.num_rows, numbers, batch.to_pylist())
+            numbers = range(max(start, first), first + batch.num_rows)
+            if numbers:
+                rows = batch.slice(numbers.start - first).to_pylist()
+                yield from pool.map(_row_print, [path] * len(rows), numbers, rows)
 
 
 def image_prints(images: Sequence[bytes], path: Path, row: int) -> tuple[ImagePrint, ...]:
