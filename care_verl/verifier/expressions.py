@@ -13,13 +13,15 @@ from care_verl.verifier.symbolic import Comparison, Form, compare
 from care_verl.verifier.texts import has_words
 from care_verl.verifier.units import BARE, PERCENT, Unit, is_known, ratio, read_unit
 
+_SUPERSCRIPT = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
 _TEXT_UNIT = re.compile(
-    r"\s*\\(?:text|textbf|textrm|textnormal|mathrm|mbox|rm)\s*\{[^{}]*\}(?:\s*\^\s*\{?\s*-?\d\s*\}?)?$"
+    r"\s*\\(?:text|textbf|textrm|textnormal|mathrm|mbox|rm)\s*\{[^{}]*\}" + _SUPERSCRIPT + "$"
 )
 _DEGREE_UNIT = re.compile(r"\s*\^\s*\\circ\s*$")
 _SIGN_UNIT = re.compile(r"\s*[%€£¥]$")
 _WORD_UNIT = re.compile(
-    r"(?<=[\d\s)}])\s*(?<!\\)\b((?:sq(?:uare|\.)?\s+|cubic\s+)?([A-Za-zµΩ]+)(?:\s*\^\s*\{?\s*\d\s*\}?)?(?:\s*/\s*[A-Za-z]+(?:\s*\^\s*\{?\s*\d\s*\}?)?)?)\.?$"
+    r"(?<=[\d\s)}])\s*(?<!\\)\b((?:sq(?:uare|\.)?\s+|cubic\s+)?([A-Za-zµΩ]+)"
+    rf"{_SUPERSCRIPT}(?:\s*/\s*[A-Za-z]+{_SUPERSCRIPT})?)\.?$"
 )
 _ROMAN = re.compile(r"\\(?:text|mathrm|mbox|operatorname|begin|end|textbf|textrm)\s*\{[^{}]*\}")
 _DELIMITED = re.compile(r"\$[^$]+\$|\\\(|\\\[|\\boxed")
@@ -36,8 +38,14 @@ _COMMAND = re.compile(r"\\[A-Za-z]+")
 # The letters behind these are names of points: no product, so their order counts.
 _NAMES = re.compile(
     r"\\(?:angle|triangle|overline|overrightarrow|overleftrightarrow|overset|odot|widehat|arc|"
-    r"parallelogram|square|cong|sim|parallel|perp)(?![A-Za-z])|[∠△⊙∥⊥≅]"
+    r"parallelogram|square|cong|sim|parallel|perp)(?![A-Za-z])"
 )
+
+_SPELLED = [
+    (re.compile(r"(?<!\\)\bangle\b", re.IGNORECASE), r"\\angle "),
+    (re.compile(r"(?<!\\)\btriangle\b", re.IGNORECASE), r"\\triangle "),
+]
+_SIGN = re.compile(r"^\\(?:angle|triangle|overline|odot)")
 
 
 def same_expression(answer: str, gold: str) -> Comparison:
@@ -52,8 +60,9 @@ def same_expression(answer: str, gold: str) -> Comparison:
         return Comparison(same=False)
     if len(answer) > LONGEST_ANSWER:
         return compare(Form(answer, "prose"), _sought(gold, *split_unit(cleaned(gold))))
-    answer_body, answer_unit = split_unit(_listed(cleaned(answer)))
-    gold_body, gold_unit = split_unit(_listed(cleaned(gold)))
+    plain_answer, plain_gold = _listed(cleaned(answer)), _listed(cleaned(gold))
+    answer_body, answer_unit = _split_beside(plain_answer, plain_gold)
+    gold_body, gold_unit = _split_beside(plain_gold, plain_answer)
     factor = ratio(answer_unit, gold_unit)
     if factor is None or _NO_EXPRESSION.search(answer_body):
         return Comparison(same=False, gold_readable=True)
@@ -90,6 +99,16 @@ def split_unit(text: str) -> tuple[str, Unit]:
     return text, BARE
 
 
+def _split_beside(text: str, other: str) -> tuple[str, Unit]:
+    """As `split_unit`; a letter that is a variable on the other side is none here either."""
+    body, unit = split_unit(text)
+    if len(unit.name) == 1 and unit.name in _VARIABLE.findall(
+        _COMMAND.sub(" ", split_unit(other)[0])
+    ):
+        return text, BARE
+    return body, unit
+
+
 def _listed(text: str) -> str:
     """A list with commas alone between its items: math-verify reads no further than an "and"."""
     listing = read_list(text)
@@ -114,18 +133,14 @@ def _sought(gold: str, body: str, unit: Unit) -> Form:
 
 
 def _same_names(answer: str, gold: str) -> bool:
-    """Equal names; an angle or a segment may be named from either end."""
-    return _name(gold) in (_name(answer), _reversed_points(_name(answer)))
+    """Equal names; an angle or a segment may be named from either end, or without its sign."""
+    wanted = {_name(gold), _reversed_points(_name(gold))}
+    return _name(answer) in wanted | {_SIGN.sub("", name) for name in wanted}
 
 
 def _name(text: str) -> str:
-    for sign, command in (
-        ("∠", "\\angle"),
-        ("△", "\\triangle"),
-        ("⊙", "\\odot"),
-        ("∥", "\\parallel"),
-    ):
-        text = text.replace(sign, command)
+    for pattern, command in _SPELLED:
+        text = pattern.sub(command, text)
     return re.sub(r"[\s{}]+", "", text)
 
 

@@ -1,5 +1,6 @@
 """One comparison by math-verify, with its own time limit off. Runs in a worker process only."""
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -9,6 +10,8 @@ from sympy import Basic, MatrixBase
 from care_verl.verifier.symbolic.request import Comparison, Form
 
 _LATEX = LatexExtractionConfig(boxed_match_priority=0)
+# Units were taken off before; what looks like one here is a variable.
+_MATH = replace(_LATEX, normalization_config=replace(_LATEX.normalization_config, units=False))
 _LONGEST_READING = 200
 
 
@@ -27,7 +30,7 @@ def compared(answer: Form, gold: Form) -> Comparison:
 @lru_cache(maxsize=256)
 def _parsed(form: Form) -> tuple[Any, ...]:
     if form.kind == "math":
-        return tuple(parse(f"${form.text}$", [_LATEX], parsing_timeout=None))
+        return tuple(parse(f"${form.text}$", [_MATH], parsing_timeout=None))
     return tuple(parse(form.text, [_LATEX, ExprExtractionConfig()], parsing_timeout=None))
 
 
