@@ -97,6 +97,7 @@ _DOLLARS = re.compile(r"(?<!\\)\$\$?")
 _WRAPPING_COMMAND = re.compile(
     r"\\(?:boxed|fbox|text|textbf|textit|textrm|mathbf|mathrm|mathit|mbox|textnormal|bm)\s*\{"
 )
+_JOINED = re.compile(r"(?<![A-Za-z\\])(?:and|or)(?![a-z])")
 _MOST_BOXES = 8
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 
@@ -204,7 +205,22 @@ def _peeled(text: str) -> str:
             and opening not in inner
         ):
             return inner
-    return _without_group(text)
+    return _without_parentheses(_without_group(text))
+
+
+def _without_parentheses(text: str) -> str:
+    """Without the parentheses around the whole text, unless it is a list, which they order."""
+    if not text.startswith("(") or not text.endswith(")"):
+        return text
+    depth = 0
+    for index, character in enumerate(text):
+        depth += (character in "([{") - (character in ")]}")
+        if depth == 0 and index < len(text) - 1:
+            return text
+        if character in ",;" and depth == 1:
+            return text
+    inner = text[1:-1].strip()
+    return text if _JOINED.search(inner) else inner
 
 
 def _without_group(text: str) -> str:

@@ -35,9 +35,8 @@ def gold_letter(gold: str, options: Sequence[str], same: Same) -> str | None:
     None when the gold answer is no option, or names one that does not exist.
     """
     letter = bare_letter(gold)
-    if letter is not None:
-        exists = not options or _LETTERS.index(letter) < len(options)
-        return letter if exists else None
+    if letter is not None and _existing(letter, options):
+        return letter
     return _only(_LETTERS[index] for index, text in enumerate(options[:10]) if same(gold, text))
 
 
@@ -64,7 +63,8 @@ def picked_letter(answer: str, options: Sequence[str], same: Same) -> str | None
     text = cleaned(answer)
     whole = _BARE.fullmatch(text) or _NAMED.fullmatch(text)
     if whole:
-        return _existing((whole[1] or whole[2]) if whole.re is _NAMED else whole[1], options)
+        letter = (whole[1] or whole[2]) if whole.re is _NAMED else whole[1]
+        return _existing(letter, options) or _text_letter(text, options, same)
     labelled = _LABELLED.fullmatch(text)
     if labelled:
         return _agreeing(labelled[1] or labelled[2], labelled[3], options, same)

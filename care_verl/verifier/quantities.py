@@ -54,7 +54,7 @@ _SCIENTIFIC = re.compile(rf"({_PLAIN})\s*(?:\\times|\\cdot|\*|x)\s*{_POWER_OF_TE
 _TEN_TO_THE = re.compile(_POWER_OF_TEN)
 _SIGNED = rf"\s*([+-]?\s*{_PLAIN})\s*"
 _LATEX_FRACTION = rf"\\frac\s*(?:\{{{_SIGNED}\}}|(\d))\s*(?:\{{{_SIGNED}\}}|(\d))"
-_FRACTION = re.compile(rf"{_LATEX_FRACTION}|({_PLAIN})\s*/\s*({_PLAIN})")
+_FRACTION = re.compile(rf"{_LATEX_FRACTION}|({_PLAIN})\s*/\s*(-?{_PLAIN})")
 _MIXED = re.compile(
     rf"(\d+)\s*(?:and\s+)?(?:{_LATEX_FRACTION})|(\d+)\s+(?:and\s+)?(\d+)\s*/\s*(\d+)"
 )
@@ -89,7 +89,7 @@ class Quantity:
 
 def read_quantity(text: str) -> Quantity | None:
     """The quantity that `text`, an answer without wrappers, is; None when it is anything else."""
-    text = _without_parentheses(text.strip())
+    text = text.strip()
     if text.casefold() in _WORDS:
         return Quantity(Fraction(_WORDS.index(text.casefold())))
     sign = _SIGN.match(text)
@@ -142,13 +142,6 @@ def same_number(answer: Quantity, gold: Quantity, factor: Fraction = Fraction(1)
     )
 
 
-def _without_parentheses(text: str) -> str:
-    """Without parentheses around a number; around a comma they make a pair."""
-    while len(text) > 2 and text[0] == "(" and text[-1] == ")" and not {"(", ","} & set(text[1:]):
-        text = text[1:-1].strip()
-    return text
-
-
 def _read_number(text: str, start: int) -> tuple[Quantity, int] | None:
     """The number that begins at `start`, and where it ends."""
     for pattern, value_of in _READERS:
@@ -198,9 +191,7 @@ def _fraction(match: re.Match[str]) -> Quantity | None:
 
 def _mixed(match: re.Match[str]) -> Quantity | None:
     whole, above, below = (group for group in match.groups() if group is not None)
-    # Beside an improper fraction the number is a factor.
-    proper = 0 <= _signed(above) < _signed(below)
-    return _divided(Fraction(whole), above, below) if proper else None
+    return _divided(Fraction(whole), above, below)
 
 
 def _repeating(match: re.Match[str]) -> Quantity:

@@ -85,8 +85,9 @@ def by_value(answer: str, gold: str) -> Decision:
     listing = read_list(_value(plain_gold))
     if listing is not None:
         return _by_list_or_expression(answer, gold, "list")
-    if is_text(plain_gold) or _RANGE.fullmatch(plain_gold):
-        return Decision(same_text(plain_answer, plain_gold), "text", plain_answer, plain_gold)
+    if is_text(_value(plain_gold)) or _RANGE.fullmatch(plain_gold):
+        same = same_text(_value(plain_answer), _value(plain_gold))
+        return Decision(same, "text", plain_answer, plain_gold)
     return _by_list_or_expression(answer, gold, "latex")
 
 

@@ -47,6 +47,9 @@ def read_list(text: str) -> Listing | None:
     items = tuple(piece.strip() for piece in pieces)
     if not all(items) or len(items) > _MOST_ITEMS:
         return None
+    if brackets == "()" and len(items) == 1:
+        # Parentheses around a list in brackets of its own only group.
+        return read_list(inner)
     if brackets == "{}" and not is_set:
         # Braces without a backslash only group.
         brackets = ""
