@@ -7,14 +7,12 @@ choices understand. Its result is for reading only; an answer is always reported
 
 import re
 import unicodedata
-from itertools import islice
 
-from care_verl.verifier.units import read_unit
+from care_verl.verifier.boxes import closing_brace, unboxed
 
 # An answer longer than this is prose or noise; it is compared as text and as mathematics as it is.
 LONGEST_ANSWER = 2_000
 _MOST_WRAPPERS = 12
-_LONGEST_UNIT = 40
 
 _SPACES = (
     "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
@@ -98,8 +96,6 @@ _WRAPPING_COMMAND = re.compile(
     r"\\(?:boxed|fbox|text|textbf|textit|textrm|mathbf|mathrm|mathit|mbox|textnormal|bm)\s*\{"
 )
 _JOINED = re.compile(r"(?<![A-Za-z\\])(?:and|or)(?![a-z])")
-_MOST_BOXES = 8
-_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 
 
 def cleaned(text: str) -> str:
@@ -109,50 +105,13 @@ def cleaned(text: str) -> str:
     """
     text = _without_delimiters(_BOLD.sub(r"\1", text))
     text = " ".join(_tidied(_plain_characters(text)).split())
-    text = _unboxed(text)
+    text = unboxed(text)
     for _ in range(_MOST_WRAPPERS):
         inner = _peeled(text)
         if inner == text:
             break
         text = inner
     return text
-
-
-def closing_brace(text: str, opening: int) -> int:
-    """Index of the brace that closes the one at `opening`; -1 when none does."""
-    depth = 0
-    escaped = False
-    for index in range(opening, len(text)):
-        character = text[index]
-        if escaped:
-            escaped = False
-        elif character == "\\":
-            escaped = True
-        elif character == "{":
-            depth += 1
-        elif character == "}":
-            depth -= 1
-            if depth == 0:
-                return index
-    return -1
-
-
-def focused(text: str) -> str:
-    """The one box of a longer text, with the unit behind it; the text itself where it has none.
-
-    Boxes that differ are no one answer, and none of them is chosen. text: of any length.
-    """
-    boxes = [match.end() - 1 for match in islice(_BOX.finditer(text), _MOST_BOXES + 1)]
-    if not boxes or len(boxes) > _MOST_BOXES:
-        return text
-    ends = [closing_brace(text, opening) for opening in boxes]
-    contents = {"".join(text[a + 1 : b].split()) for a, b in zip(boxes, ends, strict=True)}
-    if min(ends) < 0 or len(contents) > 1:
-        return text
-    behind = text[ends[-1] + 1 :].strip(" $.)\n")
-    unit = read_unit(behind) if len(behind) < _LONGEST_UNIT else None
-    named = behind if unit is not None and unit.dimension else ""
-    return f"{text[boxes[-1] + 1 : ends[-1]]} {named}".strip()
 
 
 def _without_delimiters(text: str) -> str:
@@ -176,17 +135,6 @@ def _tidied(text: str) -> str:
     for pattern, replacement in _TIDY:
         text = pattern.sub(replacement, text)
     return text
-
-
-def _unboxed(text: str) -> str:
-    """The text with its only box opened; of several boxes none is chosen here."""
-    boxes = list(_BOX.finditer(text))
-    if len(boxes) != 1:
-        return text
-    end = closing_brace(text, boxes[0].end() - 1)
-    if end < 0:
-        return text
-    return text[: boxes[0].start()] + text[boxes[0].end() : end] + text[end + 1 :]
 
 
 def _peeled(text: str) -> str:

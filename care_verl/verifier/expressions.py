@@ -11,7 +11,8 @@ from care_verl.verifier.cleaning import LONGEST_ANSWER, cleaned
 from care_verl.verifier.sequences import read_list
 from care_verl.verifier.symbolic import Comparison, Form, compare
 from care_verl.verifier.texts import has_words
-from care_verl.verifier.units import BARE, PERCENT, Unit, is_known, ratio, read_unit
+from care_verl.verifier.unit_names import base_unit
+from care_verl.verifier.units import BARE, PERCENT, Unit, ratio, read_unit
 
 _SUPERSCRIPT = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
 _TEXT_UNIT = re.compile(
@@ -90,7 +91,7 @@ def split_unit(text: str) -> tuple[str, Unit]:
         if match and match.start() and unit is not None and unit.dimension:
             return text[: match.start()], unit
     match = _WORD_UNIT.search(text)
-    if match and match.start() and is_known(match[2]):
+    if match and match.start() and base_unit(match[2]):
         body = text[: match.start()]
         unit = read_unit(match[1])
         variables = _VARIABLE.search(_COMMAND.sub(" ", body))

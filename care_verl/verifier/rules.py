@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from care_verl.verifier.cleaning import LONGEST_ANSWER, cleaned, focused
+from care_verl.verifier.boxes import focused
+from care_verl.verifier.cleaning import LONGEST_ANSWER, cleaned
 from care_verl.verifier.expressions import same_expression
 from care_verl.verifier.options import (
     bare_letter,
