@@ -31,7 +31,7 @@ CONFIGS = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(seed=SEEDS, config=CONFIGS)
 def test_equals_the_reference(seed: int, config: CareConfig) -> None:
     rows = random_rows(seed, groups=6, size=9)
@@ -43,7 +43,7 @@ def test_equals_the_reference(seed: int, config: CareConfig) -> None:
     torch.testing.assert_close(result.advantage, advantages, atol=1e-6, rtol=1e-5)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=SEEDS, config=CONFIGS)
 def test_row_order_does_not_matter(seed: int, config: CareConfig) -> None:
     rows = random_rows(seed, groups=4, size=8, distinct=True)
@@ -54,7 +54,7 @@ def test_row_order_does_not_matter(seed: int, config: CareConfig) -> None:
     assert there.role == [here.role[i] for i in order]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=SEEDS, config=CONFIGS)
 def test_groups_do_not_see_each_other(seed: int, config: CareConfig) -> None:
     rows = random_rows(seed, groups=5, size=8)

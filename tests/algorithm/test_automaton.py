@@ -52,7 +52,7 @@ def expected(pieces: list[bytes], prefilled: bool) -> list[int]:
     return list(range(*(token_spans(pieces, TagSpec(), prefilled).rationale or (0, 0))))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     requests=st.lists(st.tuples(segmented_texts(), st.booleans()), min_size=1, max_size=4),
     seed=st.integers(0, 2**32),

@@ -78,7 +78,7 @@ def evaluate(
     return total.detach(), gradient, sum(stats[1:], start=stats[0])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**31), pieces=st.integers(1, 8), padding=st.integers(0, 3))
 def test_the_cut_does_not_matter(seed: int, pieces: int, padding: int) -> None:
     """One piece in order, against many pieces in another order with padded rows and columns."""

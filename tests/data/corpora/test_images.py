@@ -96,7 +96,7 @@ def test_a_bomb_is_refused_before_it_is_decoded() -> None:
         assert refusal.value.reason == "too many pixels"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(["PNG", "JPEG", "GIF"]), st.data())
 def test_damage_of_any_kind_is_a_reason_and_no_crash(form: str, data: st.DataObject) -> None:
     whole = bytearray(picture(1, form=form))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
@@ -164,7 +164,6 @@ def test_a_near_duplicate_is_dropped_for_the_row_with_its_gold() -> None:
     assert dropped[2] == Duplicate(2, 1, "near duplicate", dropped[2].distance)
 
 
-@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     distance=st.integers(0, 64),

@@ -39,7 +39,7 @@ def true_count(processor: Any, text: str, images: list[Image.Image]) -> int:
     return len(processor(text=[chat], images=resized, return_tensors="pt")["input_ids"][0])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(10, 700), st.integers(10, 700)), min_size=1, max_size=3))
 def test_the_count_is_that_of_the_processor(
     counter: TokenCounter, processor: Any, sizes: list[tuple[int, int]]

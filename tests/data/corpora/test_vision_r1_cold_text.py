@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from care_verl.data.corpora.demonstration_text import Unusable, normal_form, without_prefix
@@ -75,7 +75,6 @@ def test_other_answers_stay_as_they_are(answer: str) -> None:
     assert without_prefix(answer) == answer
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="<>/ thinkaswerTHINK*:Final\n\x00é", max_size=120))
 def test_whatever_is_accepted_is_well_formed_and_stays_the_same(text: str) -> None:
     try:

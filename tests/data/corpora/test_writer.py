@@ -81,7 +81,7 @@ def test_rows_kept_and_dropped_are_written_and_counted(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus"]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(breaks=st.lists(st.integers(0, 19), max_size=4), part_rows=st.integers(1, 9))
 def test_interruptions_leave_no_trace(
     breaks: list[int], part_rows: int, tmp_path_factory: pytest.TempPathFactory

@@ -125,25 +125,29 @@ PIECES = st.sampled_from(
 TEXTS = st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=40).map("".join))
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(TEXTS, TEXTS)
 def test_any_text_has_an_opinion(left: str, right: str) -> None:
     begin = time.process_time()
     opinion = second_opinion(left, right)
-    assert time.process_time() - begin < 0.2
+    assert time.process_time() - begin < LIMIT_S
     assert opinion.judgement in ("same", "different", "cannot_say")
     assert opinion.reason
     assert second_opinion(left, right) == opinion
     assert repr(read(left)) == repr(read(left))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(TEXTS)
 def test_no_text_differs_from_itself(text: str) -> None:
     """A notation with two readings leaves a doubt even there; an empty text is no answer."""
     assume(read(text).kind != "none")
     assert second_opinion(text, text).judgement != "different"
 
+
+LIMIT_S = 5.0
+"""Processor time. Each of them takes milliseconds, one of exponential or quadratic time minutes; in
+between lies what the garbage collector may take in a process that has run other tests."""
 
 HOSTILE = [
     "(" * 2000 + "1" + ")" * 2000,
@@ -185,7 +189,7 @@ def test_hostile_texts_end_at_once(text: str) -> None:
     for pair in ((text, "5"), ("5", text), (text, text), (text, "2i"), (text, "2x=3y")):
         begin = time.process_time()
         opinion = second_opinion(*pair)
-        assert time.process_time() - begin < 0.2
+        assert time.process_time() - begin < LIMIT_S
         assert opinion.judgement != "different" or pair[0] != pair[1]
 
 
@@ -196,4 +200,4 @@ def test_a_megabyte_ends_at_once(unit: str) -> None:
     text = unit * (1_000_000 // len(unit))
     begin = time.process_time()
     second_opinion(text, "5")
-    assert time.process_time() - begin < 0.2
+    assert time.process_time() - begin < LIMIT_S

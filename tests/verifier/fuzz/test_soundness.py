@@ -1,7 +1,7 @@
 """What is only a part of the gold answer, or more than it, is not the gold answer."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from care_verl.verifier import verify
@@ -24,7 +24,6 @@ def right(answer: str, gold: str) -> bool:
     return verify(f"<think>x</think><answer>{answer}</answer>", gold).acc == 1
 
 
-@settings(deadline=None)
 @given(ITEMS, BRACKETS, SEPARATORS, st.data())
 def test_an_item_is_not_the_list(
     items: list[str], brackets: str, separator: str, data: st.DataObject
@@ -36,7 +35,6 @@ def test_an_item_is_not_the_list(
     assert not right(listing, item), "a list taken for one of its items"
 
 
-@settings(deadline=None)
 @given(ITEMS, BRACKETS, SEPARATORS, st.data())
 def test_another_list_is_not_the_list(
     items: list[str], brackets: str, separator: str, data: st.DataObject

@@ -46,4 +46,4 @@ def test_the_time_is_linear(unit: str) -> None:
     begin = time.process_time()
     too_costly("1234" + unit * (31_000 // len(unit)))
     too_costly("1234" + "\n" * 20_000 + unit * (10_000 // len(unit)))
-    assert time.process_time() - begin < 1
+    assert time.process_time() - begin < 5

