@@ -13,6 +13,7 @@ from torch import Tensor
 from care_verl.algorithm import CareAdvantages, CareConfig, care_advantages, care_metrics
 from care_verl.training.fields import CARE, EMBEDDING, RGR_SKIPPED
 from care_verl.training.records import ORIGINAL, RowRecord
+from care_verl.verifier import UNDECIDED, UNREADABLE_GOLD
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,8 @@ class StepRows:
         score = self.reward[original]
         metrics = {
             "care/acc/mean": float(self.acc[original].mean()),
-            "care/verifier/undecided": self._share_of_rule("undecided"),
-            "care/verifier/unreadable_gold": self._share_of_rule("unreadable gold"),
+            "care/verifier/undecided": self._share_of_rule(UNDECIDED),
+            "care/verifier/unreadable_gold": self._share_of_rule(UNREADABLE_GOLD),
         }
         for name in ("critic/score", "critic/rewards"):
             metrics |= _spread(name, score)

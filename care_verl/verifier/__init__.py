@@ -10,10 +10,18 @@ from dataclasses import dataclass
 
 from care_verl.verifier.extract import Extraction, extract
 from care_verl.verifier.gold import gold_answers, gold_problem
-from care_verl.verifier.rules import Decision, decide
+from care_verl.verifier.rules import UNDECIDED, UNREADABLE_GOLD, Decision, decide
 from care_verl.verifier.symbolic import one_verdict
 
-__all__ = ["Extraction", "Verdict", "extract", "gold_problem", "verify"]
+__all__ = [
+    "UNDECIDED",
+    "UNREADABLE_GOLD",
+    "Extraction",
+    "Verdict",
+    "extract",
+    "gold_problem",
+    "verify",
+]
 
 # A response that answers again in yet another spelling has no one answer.
 _MOST_SPELLINGS = 8

@@ -7,6 +7,7 @@ choices understand. Its result is for reading only; an answer is always reported
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from care_verl.verifier.boxes import closing_brace, unboxed
 
@@ -98,10 +99,12 @@ _WRAPPING_COMMAND = re.compile(
 _JOINED = re.compile(r"(?<![A-Za-z\\])(?:and|or)(?![a-z])")
 
 
+@lru_cache(maxsize=1024)
 def cleaned(text: str) -> str:
     """The answer without variants of writing and without what is wrapped around it.
 
     text: at most `LONGEST_ANSWER` characters: the time is quadratic in the length of some texts.
+    Remembered: each rule that is tried asks for it anew, and G rollouts share a gold answer.
     """
     text = _without_delimiters(_BOLD.sub(r"\1", text))
     text = " ".join(_tidied(_plain_characters(text)).split())

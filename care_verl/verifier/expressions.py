@@ -94,8 +94,7 @@ def split_unit(text: str) -> tuple[str, Unit]:
     if match and match.start() and base_unit(match[2]):
         body = text[: match.start()]
         unit = read_unit(match[1])
-        variables = _VARIABLE.search(_COMMAND.sub(" ", body))
-        if unit is not None and unit.dimension and (len(match[2]) > 1 or not variables):
+        if unit is not None and unit.dimension and (len(match[2]) > 1 or not _variables(body)):
             return body, unit
     return text, BARE
 
@@ -103,11 +102,13 @@ def split_unit(text: str) -> tuple[str, Unit]:
 def _split_beside(text: str, other: str) -> tuple[str, Unit]:
     """As `split_unit`; a letter that is a variable on the other side is none here either."""
     body, unit = split_unit(text)
-    if len(unit.name) == 1 and unit.name in _VARIABLE.findall(
-        _COMMAND.sub(" ", split_unit(other)[0])
-    ):
+    if len(unit.name) == 1 and unit.name in _variables(split_unit(other)[0]):
         return text, BARE
     return body, unit
+
+
+def _variables(text: str) -> list[str]:
+    return _VARIABLE.findall(_COMMAND.sub(" ", text))
 
 
 def _listed(text: str) -> str:

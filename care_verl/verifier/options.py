@@ -1,14 +1,16 @@
 """Multiple choice: which option a gold answer names, and which one an answer picks."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from care_verl.verifier.cleaning import cleaned
 
 _LETTERS = "ABCDEFGHIJ"
 _BARE = re.compile(r"[(\[]?\s*([A-Ja-j])\s*[)\].:]?")
 _NAMED = re.compile(
-    r"(?:(?:the\s+)?(?:correct\s+)?(?:option|choice|answer|letter|point|figure|graph|diagram|statement)\s*(?:is\s+)?:?\s*)+[(\[]?([A-J])[)\].:]?"
+    r"(?:(?:the\s+)?(?:correct\s+)?"
+    r"(?:option|choice|answer|letter|point|figure|graph|diagram|statement)\s*(?:is\s+)?:?\s*)+"
+    r"[(\[]?([A-J])[)\].:]?"
     r"|[(\[]?([A-J])[)\]]?\s+is\s+(?:the\s+)?(?:correct|right)(?:\s+(?:option|choice|answer))?",
     re.IGNORECASE,
 )
@@ -23,7 +25,7 @@ def option_texts(choices: Sequence[str] | None) -> list[str]:
     """The options without their own labels: `A. 12 cm` is `12 cm` where all are labelled so."""
     texts = [str(choice) for choice in choices] if choices is not None else []
     labelled = [_LABELLED.fullmatch(text.strip()) for text in texts]
-    letters = [(match[1] or match[2]) if match else None for match in labelled]
+    letters = [_letter(match) if match else None for match in labelled]
     if texts and letters == list(_LETTERS[: len(texts)]):
         return [match[3].strip() for match in labelled if match]
     return texts
@@ -37,7 +39,7 @@ def gold_letter(gold: str, options: Sequence[str], same: Same) -> str | None:
     letter = bare_letter(gold)
     if letter is not None and _existing(letter, options):
         return letter
-    return _only(_LETTERS[index] for index, text in enumerate(options[:10]) if same(gold, text))
+    return _text_letter(gold, options, same)
 
 
 def bare_letter(text: str) -> str | None:
@@ -63,11 +65,10 @@ def picked_letter(answer: str, options: Sequence[str], same: Same) -> str | None
     text = cleaned(answer)
     whole = _BARE.fullmatch(text) or _NAMED.fullmatch(text)
     if whole:
-        letter = (whole[1] or whole[2]) if whole.re is _NAMED else whole[1]
-        return _existing(letter, options) or _text_letter(text, options, same)
+        return _existing(_letter(whole), options) or _text_letter(text, options, same)
     labelled = _LABELLED.fullmatch(text)
     if labelled:
-        return _agreeing(labelled[1] or labelled[2], labelled[3], options, same)
+        return _agreeing(_letter(labelled), labelled[3], options, same)
     spaced = _SPACED.fullmatch(text)
     if spaced and _text_letter(spaced[2], options, same) == spaced[1]:
         return spaced[1]
@@ -80,7 +81,10 @@ def _agreeing(letter: str, text: str, options: Sequence[str], same: Same) -> str
 
 
 def _text_letter(text: str, options: Sequence[str], same: Same) -> str | None:
-    return _only(_LETTERS[i] for i, option in enumerate(options[:10]) if same(text, option))
+    """The letter of the one option whose text is the same; None of none, or of several."""
+    letters = dict(zip(_LETTERS, options, strict=False))
+    found = [letter for letter, option in letters.items() if same(text, option)]
+    return found[0] if len(found) == 1 else None
 
 
 def _existing(letter: str, options: Sequence[str]) -> str | None:
@@ -88,6 +92,6 @@ def _existing(letter: str, options: Sequence[str]) -> str | None:
     return letter if not options or _LETTERS.index(letter) < len(options) else None
 
 
-def _only(letters: Iterable[str]) -> str | None:
-    found = list(letters)
-    return found[0] if len(found) == 1 else None
+def _letter(match: re.Match[str]) -> str:
+    """The letter that a pattern found, by whichever of its alternatives."""
+    return next(group for group in match.groups() if group)

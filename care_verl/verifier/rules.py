@@ -28,6 +28,8 @@ from care_verl.verifier.quantities import Quantity, read_quantity, same_quantity
 from care_verl.verifier.sequences import Listing, read_list, same_list
 from care_verl.verifier.texts import is_text, same_text
 
+UNDECIDED = "undecided"
+UNREADABLE_GOLD = "unreadable gold"
 CHARTQA_TOLERANCE = Fraction(1, 20)
 _ASSIGNMENT = re.compile(
     r"((?:m\s*)?\\?[A-Za-z][A-Za-z\s\\∠△{}()']{0,40}(?:_\{?\w{1,4}\}?)?)\s*(?:=|\\approx(?![A-Za-z]))\s*([^=<>]+)"
@@ -156,9 +158,9 @@ def _by_length(answer: str, gold: str) -> Decision:
 def _by_expression(answer: str, gold: str, rule: str) -> Decision:
     comparison = same_expression(answer, gold)
     if not comparison.decided:
-        rule = "undecided"
+        rule = UNDECIDED
     elif rule == "latex" and not (comparison.same or comparison.gold_readable):
-        rule = "unreadable gold"
+        rule = UNREADABLE_GOLD
     return Decision(comparison.same, rule, comparison.answer_read, comparison.gold_read)
 
 

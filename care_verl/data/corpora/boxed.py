@@ -1,5 +1,7 @@
 """The answer inside `\\boxed{…}`."""
 
+from care_verl.verifier.boxes import closing_brace
+
 _OPENING = "\\boxed{"
 
 
@@ -13,21 +15,5 @@ def unboxed(answer: str) -> str:
     inner = stripped.strip("$").strip()
     if not inner.startswith(_OPENING):
         return stripped
-    end = _closing(inner, len(_OPENING))
+    end = closing_brace(inner, len(_OPENING) - 1)
     return inner[len(_OPENING) : end].strip() if end == len(inner) - 1 else stripped
-
-
-def _closing(text: str, start: int) -> int | None:
-    """Position of the brace that closes the one before `start`; None when there is none."""
-    depth, position = 1, start
-    while position < len(text):
-        if text[position] == "\\":
-            position += 1
-        elif text[position] == "{":
-            depth += 1
-        elif text[position] == "}":
-            depth -= 1
-            if depth == 0:
-                return position
-        position += 1
-    return None

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from care_verl.data.columns import REWARD_STYLE
 from care_verl.data.corpora.images import ImageProblem, StoredImage, checked_image
 from care_verl.data.corpora.limits import Limits, Tags
 from care_verl.data.corpora.prompt import bare_question, prompt_text
-from care_verl.data.corpora.schema import REWARD_STYLE
 from care_verl.data.corpora.source import ImageUnavailable, RawRow, Source
 from care_verl.data.corpora.token_count import TokenCounter
 from care_verl.data.corpora.units import Dropped, Kept, Unit

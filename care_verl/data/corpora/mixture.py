@@ -28,7 +28,6 @@ from care_verl.data.corpora.leakage import (
 from care_verl.data.corpora.mixture_account import mixture_report
 from care_verl.data.corpora.mixture_report import MixtureReport
 from care_verl.data.corpora.near_duplicates import Duplicates, find_duplicates
-from care_verl.data.corpora.parts import write_text
 from care_verl.data.corpora.print_store import prints_folder, stored_prints
 from care_verl.data.corpora.row_prints import (
     TRAIN_FILE,
@@ -38,7 +37,7 @@ from care_verl.data.corpora.row_prints import (
 )
 from care_verl.data.corpora.schema import RL_SCHEMA
 from care_verl.data.corpora.shuffled import Positions, write_ordered
-from care_verl.data.whole import all_or_nothing
+from care_verl.data.whole import all_or_nothing, write_text
 
 TEST_FILE = "test.parquet"
 # One bit in eight. Among 400 drawings of random triangles no two differ by less than 66 bits, among

@@ -6,10 +6,8 @@ whole.
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from care_verl.data.corpora.units import Dropped, Kept, Unit
+from care_verl.data.whole import whole_file, write_text
 
 # Images make rows large: readers hold a whole row group, so it is kept small.
 ROW_GROUP_ROWS = 128
@@ -77,25 +76,6 @@ def row_groups(folder: Path, number: int) -> Iterator[pa.Table]:
     with pq.ParquetFile(rows_path(folder, number)) as file:
         for group in range(file.num_row_groups):
             yield file.read_row_group(group)
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes its name when the block ends without an error."""
-    unfinished = path.with_name(path.name + ".partial")
-    with unfinished.open("wb") as file:
-        yield file
-        file.flush()
-        # Some file systems tell of a full disk only here; renamed before, the file would look whole
-        # and not be.
-        os.fsync(file.fileno())
-    unfinished.rename(path)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file that is whole or absent."""
-    with whole_file(path) as file:
-        file.write(text.encode())
 
 
 def parquet_writer(file: BinaryIO, schema: pa.Schema) -> pq.ParquetWriter:

@@ -6,8 +6,8 @@ The paper's model "must produce a step-by-step rationale in `<think>` followed b
 
 import re
 
+from care_verl.data.columns import IMAGE_PLACEHOLDER
 from care_verl.data.corpora.limits import Tags
-from care_verl.data.corpora.schema import IMAGE_PLACEHOLDER
 
 _INSTRUCTION = (
     "Reason step by step inside <{think}> </{think}>, "

@@ -6,20 +6,16 @@ corpora can be loaded together: `datasets` refuses to join image columns of diff
 
 import pyarrow as pa
 
-IMAGE_PLACEHOLDER = "<image>"
-REWARD_STYLE = "rule"
-
-_MESSAGES = pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))
-_IMAGES = pa.list_(pa.struct({"bytes": pa.binary()}))
+from care_verl.data.columns import IMAGES, MESSAGES, REWARD_MODEL
 
 # For verl's RLHFDataset. `choices` and `category` are null where the corpus does not tell them;
 # `question` is the problem's text without placeholders and without the instruction.
 RL_SCHEMA = pa.schema(
     {
         "data_source": pa.string(),
-        "prompt": _MESSAGES,
-        "images": _IMAGES,
-        "reward_model": pa.struct({"style": pa.string(), "ground_truth": pa.string()}),
+        "prompt": MESSAGES,
+        "images": IMAGES,
+        "reward_model": REWARD_MODEL,
         "extra_info": pa.struct(
             {
                 "index": pa.int64(),
@@ -36,8 +32,8 @@ RL_SCHEMA = pa.schema(
 # For verl's MultiTurnSFTDataset.
 SFT_SCHEMA = pa.schema(
     {
-        "messages": _MESSAGES,
-        "images": _IMAGES,
+        "messages": MESSAGES,
+        "images": IMAGES,
         "data_source": pa.string(),
         "source_id": pa.string(),
     }

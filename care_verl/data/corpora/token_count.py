@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from care_verl import platform
-from care_verl.data.corpora.schema import IMAGE_PLACEHOLDER
+from care_verl.data.columns import IMAGE_PLACEHOLDER
 
 
 class TokenCounter:

@@ -23,6 +23,7 @@ import pyarrow as pa
 from care_verl.data.corpora import parts
 from care_verl.data.corpora.report import Report
 from care_verl.data.corpora.units import Units
+from care_verl.data.whole import whole_file, write_text
 
 MANIFEST = "manifest.json"
 PART_ROWS = 256
@@ -121,7 +122,7 @@ def _start(job: Job) -> None:
         return
     shutil.rmtree(job.unfinished, ignore_errors=True)
     _parts(job).mkdir(parents=True)
-    parts.write_text(manifest, _manifest(job))
+    write_text(manifest, _manifest(job))
 
 
 def _manifest(job: Job) -> str:
@@ -180,19 +181,19 @@ def _put_together(job: Job) -> Report:
     whole.mkdir()
     report = _report(job)
     with (
-        parts.whole_file(whole / f"{job.name}.parquet") as file,
+        whole_file(whole / f"{job.name}.parquet") as file,
         parts.parquet_writer(file, job.schema) as writer,
     ):
         for number in range(job.number_of_parts):
             for table in parts.row_groups(_parts(job), number):
                 writer.write_table(table)
-    with parts.whole_file(whole / "dropped.jsonl") as file:
+    with whole_file(whole / "dropped.jsonl") as file:
         for number in range(job.number_of_parts):
             for dropped in parts.read_counts(_parts(job), number).dropped:
                 file.write((json.dumps(dropped, ensure_ascii=False) + "\n").encode())
-    parts.write_text(whole / "report.json", report.to_json())
-    parts.write_text(whole / "report.md", report.to_markdown())
-    parts.write_text(whole / MANIFEST, _manifest(job))
+    write_text(whole / "report.json", report.to_json())
+    write_text(whole / "report.md", report.to_markdown())
+    write_text(whole / MANIFEST, _manifest(job))
     whole.rename(job.out)
     return report
 

@@ -12,22 +12,27 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from care_verl.data.columns import (
+    IMAGE_PLACEHOLDER,
+    IMAGES,
+    MESSAGES,
+    REWARD_MODEL,
+    REWARD_STYLE,
+)
 from care_verl.data.embedded.charts import png_bytes
 from care_verl.data.embedded.demonstrations import NoiseRates, demonstration
 from care_verl.data.embedded.generator import Example
+from care_verl.data.whole import whole_file
 
 DATA_SOURCE = "care_verl/embedded"
-IMAGE_PLACEHOLDER = "<image>"
 
-_MESSAGES = pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))
-_IMAGES = pa.list_(pa.struct({"bytes": pa.binary()}))
 _READINGS = pa.list_(pa.struct({"colour": pa.string(), "height": pa.int64()}))
 RL_SCHEMA = pa.schema(
     {
         "data_source": pa.string(),
-        "prompt": _MESSAGES,
-        "images": _IMAGES,
-        "reward_model": pa.struct({"style": pa.string(), "ground_truth": pa.string()}),
+        "prompt": MESSAGES,
+        "images": IMAGES,
+        "reward_model": REWARD_MODEL,
         "extra_info": pa.struct(
             {
                 "index": pa.int64(),
@@ -39,7 +44,7 @@ RL_SCHEMA = pa.schema(
         ),
     }
 )
-SFT_SCHEMA = pa.schema({"messages": _MESSAGES, "images": _IMAGES})
+SFT_SCHEMA = pa.schema({"messages": MESSAGES, "images": IMAGES})
 
 
 def rl_row(example: Example) -> dict[str, Any]:
@@ -49,7 +54,7 @@ def rl_row(example: Example) -> dict[str, Any]:
         "data_source": DATA_SOURCE,
         "prompt": [_user_message(example)],
         "images": _images(example),
-        "reward_model": {"style": "rule", "ground_truth": example.answer},
+        "reward_model": {"style": REWARD_STYLE, "ground_truth": example.answer},
         "extra_info": {
             "index": example.index,
             "split": example.split,
@@ -68,9 +73,8 @@ def sft_row(example: Example, rates: NoiseRates) -> dict[str, Any]:
 
 def write_rows(rows: Iterable[dict[str, Any]], path: Path, schema: pa.Schema) -> None:
     """Write `rows` to `path` by way of a temporary name: a file of that name is always whole."""
-    unfinished = path.with_name(path.name + ".partial")
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), unfinished)
-    unfinished.rename(path)
+    with whole_file(path) as file:
+        pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), file)
 
 
 def _user_message(example: Example) -> dict[str, str]:
