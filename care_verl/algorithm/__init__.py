@@ -12,9 +12,22 @@ from care_verl.algorithm.automaton import (
     finish,
     rationale_embedding,
 )
-from care_verl.algorithm.config import CareConfig, EmbeddingConfig, RegionConfig, RgrConfig
+from care_verl.algorithm.config import (
+    CaptureConfig,
+    CareConfig,
+    EmbeddingConfig,
+    ParityConfig,
+    RegionConfig,
+    RgrConfig,
+)
 from care_verl.algorithm.diagnostics import care_metrics, failure_share
 from care_verl.algorithm.objective import ClipStats, clipped_surrogate, kl_penalty
+from care_verl.algorithm.parity import (
+    ScoredRow,
+    parity_metrics,
+    ratio_deviation,
+    worst_token,
+)
 from care_verl.algorithm.plan import GroupPlan, plan_group
 from care_verl.algorithm.reflection import ReflectionPrefix, ReflectionTokens, reflection_prefix
 from care_verl.algorithm.regions import region_weights, token_advantages
@@ -25,16 +38,19 @@ from care_verl.algorithm.spans import TagSpec, TokenSpans, token_spans
 __all__ = [
     "KINDS",
     "ROLES",
+    "CaptureConfig",
     "CareAdvantages",
     "CareConfig",
     "ClipStats",
     "EmbeddingConfig",
     "GroupPlan",
+    "ParityConfig",
     "RationaleAutomaton",
     "ReflectionPrefix",
     "ReflectionTokens",
     "RegionConfig",
     "RgrConfig",
+    "ScoredRow",
     "TagSpec",
     "TokenSpans",
     "accumulate",
@@ -45,11 +61,14 @@ __all__ = [
     "finish",
     "is_positive",
     "kl_penalty",
+    "parity_metrics",
     "plan_group",
+    "ratio_deviation",
     "rationale_embedding",
     "reflection_prefix",
     "region_weights",
     "token_advantages",
     "token_spans",
     "verifiable_reward",
+    "worst_token",
 ]

@@ -116,6 +116,32 @@ class EmbeddingConfig(Settings):
 
 
 @dataclass(frozen=True)
+class CaptureConfig(Settings):
+    """Writing one step's rows to a file, for `care-verl certificate`."""
+
+    KEY: ClassVar[str] = "algorithm.care.capture"
+
+    step: int = setting(0, Whole(0), "ours", "step whose rows are written; 0 for none")
+    folder: str = setting(
+        "captures", Text(), "ours", "where `step_N.safetensors` goes, from the driver's folder"
+    )
+
+
+@dataclass(frozen=True)
+class ParityConfig(Settings):
+    """The distance between vLLM's and the actor's log-probabilities, logged at every step."""
+
+    KEY: ClassVar[str] = "algorithm.care.parity"
+
+    max_difference: float | None = setting(
+        None,
+        Real("(0, inf)", optional=True),
+        "ours",
+        "a token that is further apart ends the run; null only logs",
+    )
+
+
+@dataclass(frozen=True)
 class CareConfig(Settings):
     """All settings of CARE. Construction validates; see `Settings` for the errors."""
 
@@ -170,9 +196,17 @@ class CareConfig(Settings):
         0.1, Real("[0, 0.5)"), "ours", "share cut from each end by the robust mean"
     )
     seed: int = setting(0, Whole(0), "ours", "seed of the random anchor and selector")
+    seeded: bool = setting(
+        False,
+        Flag(),
+        "ours",
+        "decode each rollout with a seed of its own, so that a resumed run repeats it",
+    )
     regions: RegionConfig = section(RegionConfig)
     rgr: RgrConfig = section(RgrConfig)
     embedding: EmbeddingConfig = section(EmbeddingConfig)
+    parity: ParityConfig = section(ParityConfig)
+    capture: CaptureConfig = section(CaptureConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()

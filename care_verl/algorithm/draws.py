@@ -1,4 +1,5 @@
-"""Random numbers that are the same in every process, for the random anchor and selector."""
+"""Random numbers that are the same in every process: for the random anchor and selector, and the
+seeds that rollouts are decoded with."""
 
 from __future__ import annotations
 
@@ -26,6 +27,16 @@ def uniform_draws(uids: Sequence[Hashable], columns: int, seed: int, purpose: st
     step = np.uint64(0x9E3779B97F4A7C15)
     bits = _splitmix64(start[:, None] + step * np.arange(1, columns + 1, dtype=np.uint64))
     return torch.from_numpy((bits >> np.uint64(11)).astype(np.float64) / 2.0**53)
+
+
+def decoding_seed(seed: int, uid: Hashable, session: int, purpose: str) -> int:
+    """The seed of one request, in [0, 2**63), which depends on nothing but the arguments.
+
+    `uid` names the prompt (as text), `session` the request's number among those of the prompt,
+    `purpose` separates rollouts from what else is decoded for the same prompt.
+    """
+    key = f"{seed}/{purpose}/{uid}/{session}".encode()
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little") >> 1
 
 
 def _splitmix64(x: UInt64s) -> UInt64s:
