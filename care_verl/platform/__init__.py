@@ -36,8 +36,10 @@ def _install_hooks() -> None:
         distributed,
         engine,
         extensions,
+        loopback,
         offload,
         threads,
+        vllm_seeds,
         vllm_version,
         vllm_weights,
     )
@@ -45,8 +47,10 @@ def _install_hooks() -> None:
     threads.let_waiting_threads_sleep()
     vllm_version.alias_cpu_build()
     extensions.tolerate_misfits()
+    when_imported(loopback.RAY_CONSTANTS, loopback.keep_ray_on_loopback)
     when_imported(distributed.MODULE, distributed.use_gloo_once)
     when_imported(engine.MODULE, engine.register_engines)
     when_imported(offload.MODULE, offload.offload_without_pinning)
     when_imported(vllm_weights.LAYERS, vllm_weights.keep_plain_weights)
     when_imported(vllm_weights.VISION, vllm_weights.keep_image_normalisation)
+    when_imported(vllm_seeds.RUNNER, vllm_seeds.spare_generators)

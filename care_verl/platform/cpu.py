@@ -16,6 +16,7 @@ from verl.plugin.platform import PlatformBase, PlatformRegistry
 
 from care_verl.platform import selection
 from care_verl.platform.device import CpuDeviceModule
+from care_verl.platform.loopback import gloo_variables
 
 _DEVICE_MODULE = CpuDeviceModule()
 _ROLLOUT_DEFAULTS = {
@@ -24,6 +25,9 @@ _ROLLOUT_DEFAULTS = {
     # Lets `distributed_executor_backend=uni` be: vLLM's CPU platform otherwise turns it back into
     # `mp`, one more process that imports vLLM, and messages between the two at each decoding step.
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    # Attention over a long context is otherwise cut into parts for the threads that a step leaves
+    # idle: a row's last bits would depend on the other rows of its steps (see `linear`).
+    "VLLM_CPU_ATTN_SPLIT_KV": "0",
 }
 
 
@@ -108,7 +112,8 @@ class PlatformCPU(PlatformBase):
 
     def rollout_env_vars(self) -> dict[str, str]:
         """Return the defaults for vLLM's CPU backend; what the user has set prevails."""
-        return {name: os.environ.get(name, value) for name, value in _ROLLOUT_DEFAULTS.items()}
+        defaults = {**_ROLLOUT_DEFAULTS, **gloo_variables()}
+        return {name: os.environ.get(name, value) for name, value in defaults.items()}
 
     def cudart(self) -> None:
         return None

@@ -1,4 +1,4 @@
-"""One gloo process group where verl would ask for two.
+"""One gloo process group where verl would ask for two, on loopback where its master is.
 
 verl joins `cpu:gloo` and `<device>:<backend>` into one string. On this platform both halves name
 the CPU, which torch refuses as a duplicate device type; verl has no option for it.
@@ -7,10 +7,10 @@ the CPU, which torch refuses as a duplicate device type; verl has no option for 
 from __future__ import annotations
 
 import os
-from functools import partial
 from typing import Any
 
 from care_verl.platform.contract import require_parameters, require_source
+from care_verl.platform.loopback import process_group_on_loopback
 
 MODULE = "verl.utils.distributed"
 BACKEND = "cpu:gloo"
@@ -26,10 +26,16 @@ def use_gloo_once(distributed: Any) -> None:
     require_source(from_ray, _DOUBLED)
     require_parameters(from_ray, "timeout_second", "backend")
 
+    def initialize_global_process_group_ray(
+        timeout_second: int | None = None, backend: str = BACKEND
+    ) -> None:
+        with process_group_on_loopback():
+            from_ray(timeout_second=timeout_second, backend=backend)
+
     def initialize_global_process_group(timeout_second: int = 36000) -> tuple[int, int, int]:
-        from_ray(timeout_second=timeout_second, backend=BACKEND)
+        initialize_global_process_group_ray(timeout_second)
         environ = os.environ
         return int(environ["LOCAL_RANK"]), int(environ["RANK"]), int(environ["WORLD_SIZE"])
 
     distributed.initialize_global_process_group = initialize_global_process_group
-    distributed.initialize_global_process_group_ray = partial(from_ray, backend=BACKEND)
+    distributed.initialize_global_process_group_ray = initialize_global_process_group_ray

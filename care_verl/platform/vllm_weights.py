@@ -16,9 +16,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from care_verl.platform.contract import require_parameters, require_source
+from care_verl.platform.linear import row_independent_linear
 
 LAYERS = "vllm.model_executor.layers.utils"
 VISION = "vllm.model_executor.models.vision"
@@ -26,7 +25,7 @@ _NORMALISATION = ("weight", "bias")
 
 
 def keep_plain_weights(utils: Any) -> None:
-    """Replace the choice of a CPU kernel for 2-D weights by `torch.nn.functional.linear`."""
+    """Replace the choice of a CPU kernel for 2-D weights by a plain product (see `linear`)."""
     choose_kernel = utils.dispatch_cpu_unquantized_gemm
     require_parameters(choose_kernel, "layer", "remove_weight")
     require_source(choose_kernel, "layer.cpu_linear = torch.nn.functional.linear")
@@ -34,7 +33,7 @@ def keep_plain_weights(utils: Any) -> None:
 
     def dispatch_cpu_unquantized_gemm(layer: Any, remove_weight: bool) -> None:
         if layer.weight.ndim == 2:
-            layer.cpu_linear = torch.nn.functional.linear
+            layer.cpu_linear = row_independent_linear
         else:
             choose_kernel(layer, remove_weight)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from care_verl.platform import distributed, extensions, offload, vllm_weights
+from care_verl.platform import distributed, extensions, offload, vllm_seeds, vllm_weights
 from care_verl.platform.contract import ContractError, require_parameters, require_source
 
 
@@ -64,6 +64,14 @@ def _from(module: str) -> Any:
         (
             vllm_weights.keep_image_normalisation,
             SimpleNamespace(FusedInputNorm=type("FusedInputNorm", (), {"__init__": _from("vllm")})),
+        ),
+        (
+            vllm_seeds.spare_generators,
+            SimpleNamespace(
+                CPUModelRunner=SimpleNamespace(
+                    sample_tokens=_from("vllm.v1.worker"), _bookkeeping_sync=_from("vllm.v1.worker")
+                )
+            ),
         ),
         (
             offload.offload_without_pinning,

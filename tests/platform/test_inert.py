@@ -69,7 +69,7 @@ def test_the_cpu_platform_is_chosen_by_itself(check_python: CheckPython) -> None
     assert "variables ('cpu', 'PASSIVE')" in report
     assert lines(report, "group") == [
         "group care_verl.platform.distributed",
-        "group functools",
+        "group care_verl.platform.distributed",
     ]
     assert "FSDPEngineWithLMHead" in lines(report, "engines")[0]
     assert "+cpu" in lines(report, "vllm")[0]
