@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 from typing import Any
 
@@ -12,10 +13,13 @@ from verl.workers.rollout.vllm_rollout.vllm_async_server import vLLMHttpServer
 from care_verl.rollout.checks import V2_RUNNER_ENV, check_rollout_config
 from care_verl.rollout.extension import INSTALL, HarvestWorkerExtension
 from care_verl.rollout.inbox import EmbeddingInbox
+from care_verl.rollout.leftovers import EngineLeftovers
 from care_verl.rollout.liveness import EngineWatch
 from care_verl.rollout.settings import (
     CUSTOM_KEY,
     EMBEDDING_FIELD,
+    TIME_LIMIT_KEY,
+    TIMED_OUT,
     TOKENS_FIELD,
     HarvestRequest,
     HarvestSettings,
@@ -52,7 +56,10 @@ class CareVLLMServer(vLLMHttpServer):  # type: ignore[misc]
 
     async def run_server(self, args: argparse.Namespace) -> None:
         """Start the engine as verl does, then watch it and install the harvest."""
+        leftovers = EngineLeftovers()
+        leftovers.redirect_temporary_files()
         await super().run_server(args)
+        leftovers.claim_shared_memory()
         self._watch = EngineWatch(self.engine, f"rollout replica {self.replica_rank}")
         if self._harvest is not None:
             self._inbox = await self._watch.unless_dead(self._install(self._harvest))
@@ -77,7 +84,9 @@ class CareVLLMServer(vLLMHttpServer):  # type: ignore[misc]
         """As verl's; where `sampling_params["care_harvest"]` asks for it, with the embedding.
 
         Then `extra_fields` holds `care_embedding` (float32 [H], zeros without a rationale) and
-        `care_embedding_tokens`; an aborted request has neither.
+        `care_embedding_tokens`; an aborted request has neither. After
+        `sampling_params["care_time_limit_s"]` seconds, if set, the engine drops the request and
+        the output is empty, with `stop_reason` "timeout".
 
         Raises:
             RolloutEngineDiedError: the engine is dead, or died meanwhile.
@@ -85,6 +94,25 @@ class CareVLLMServer(vLLMHttpServer):  # type: ignore[misc]
             ValueError: a malformed request, or one to a server without the harvest.
         """
         sampling_params = dict(sampling_params)
+        limit_s = sampling_params.pop(TIME_LIMIT_KEY, None)
+        work = self._generate(prompt_ids, sampling_params, request_id, *args, **kwargs)
+        if limit_s is None:
+            return await work
+        try:
+            # Only a cancelled call makes vLLM drop a request; a client that stops waiting does not.
+            return await asyncio.wait_for(work, limit_s)
+        except asyncio.TimeoutError:
+            step = {"global_steps": self.global_steps}
+            return TokenOutput(token_ids=[], stop_reason=TIMED_OUT, extra_fields=step)
+
+    async def _generate(
+        self,
+        prompt_ids: list[int],
+        sampling_params: dict[str, Any],
+        request_id: str,
+        *args: Any,
+        **kwargs: Any,
+    ) -> TokenOutput:
         request = self._parse(sampling_params.pop(CUSTOM_KEY, False))
         if request is None:
             response = super().generate(prompt_ids, sampling_params, request_id, *args, **kwargs)

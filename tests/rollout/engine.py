@@ -37,12 +37,16 @@ class Ask:
 
 @dataclass
 class Answer:
-    """What came back for an `Ask`; `harvested` is None for an untagged one."""
+    """What came back for an `Ask`; `harvested` is None for an untagged one.
+
+    `log_probs` are of the response tokens, where the sampling parameters ask for them.
+    """
 
     ask: Ask
     prompt_ids: list[int]
     response_ids: list[int]
     harvested: Harvested | None
+    log_probs: list[float]
 
     @property
     def embedding(self) -> np.ndarray:
@@ -102,6 +106,7 @@ class HarvestingEngine:
                 list(output.prompt_token_ids),
                 list(output.outputs[0].token_ids),
                 self._loop.run(self._inbox.receive(ticket, 10)) if ticket else None,
+                _log_probs(output.outputs[0]),
             )
             for ask, ticket, output in zip(asks, tickets, outputs, strict=True)
         ]
@@ -119,6 +124,11 @@ class HarvestingEngine:
 
     async def _expect(self, ticket: Ticket) -> None:
         self._inbox.expect(ticket)
+
+
+def _log_probs(output: Any) -> list[float]:
+    tokens = zip(output.logprobs or [], output.token_ids, strict=bool(output.logprobs))
+    return [candidates[token].logprob for candidates, token in tokens]
 
 
 @contextmanager

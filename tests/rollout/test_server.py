@@ -42,6 +42,13 @@ def cluster() -> Iterator[None]:
     ray.shutdown()
 
 
+class WatchedServer(CareVLLMServer):
+    """The server, with a look into its engine's scheduler."""
+
+    async def engine_has_work(self) -> bool:
+        return bool(await self.engine.engine_core.call_utility_async("has_work"))
+
+
 def start_server(folder: Path, custom: dict[str, Any] | None) -> Any:
     config = RolloutConfig(
         name="vllm",
@@ -60,7 +67,7 @@ def start_server(folder: Path, custom: dict[str, Any] | None) -> Any:
         custom=custom,
     )
     server = (
-        ray.remote(CareVLLMServer)
+        ray.remote(WatchedServer)
         .options(max_concurrency=64, runtime_env={"env_vars": get_platform().rollout_env_vars()})
         .remote(
             config=config,
@@ -122,6 +129,17 @@ def test_a_server_harvests_and_reports_the_death_of_its_engine(
     assert "care_embedding" not in plain.extra_fields
     with pytest.raises(ValueError, match="care_harvest = 'yes'"):
         ray.get(generate(server, tokenizer, "yes", max_tokens=4))
+
+    slow = {"max_tokens": 100, "ignore_eos": True}
+    begin = time.monotonic()
+    late = ray.get(generate(server, tokenizer, False, **slow, care_time_limit_s=0.05))
+    gave_up = time.monotonic() - begin
+    assert (late.token_ids, late.stop_reason) == ([], "timeout")
+    assert not ray.get(server.engine_has_work.remote())
+    begin = time.monotonic()
+    whole = ray.get(generate(server, tokenizer, False, **slow, care_time_limit_s=60))
+    assert (len(whole.token_ids), whole.stop_reason) == (100, "completed")
+    assert gave_up < time.monotonic() - begin
 
     with pytest.raises(KeyError), RolloutWatchdog({"replica 0": server}, []).explaining():
         raise KeyError("a bug of another kind")

@@ -1,0 +1,90 @@
+"""What vLLM's processes would leave on a node when they are killed: sockets, shared memory, files.
+
+Ray ends its actors with SIGKILL, at the end of a good run too, and vLLM then removes nothing: seven
+sockets and a file in the temporary folder, 400 MB of shared memory. A small process of the system's
+shell outlives the server and removes them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import psutil
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+SHARED_MEMORY = "/dev/shm"
+_PYTHONS_OWN = ("psm_", "sem.mp-")
+"""Names of `multiprocessing`'s shared memory and semaphores."""
+
+# Reads paths until every holder of the other end of its input is gone. In the background and in a
+# session of its own, or Ray would end it together with the server.
+_SWEEP = """exec 3<&0
+(
+    while IFS= read -r path; do set -- "$@" "$path"; done
+    rm -rf -- "$@"
+) <&3 3<&- &"""
+
+
+class EngineLeftovers:
+    """Removes paths when the process that made it has ended, however it ended."""
+
+    def __init__(self) -> None:
+        reading, self._sweeper = os.pipe()
+        subprocess.run(
+            ["/bin/sh", "-c", _SWEEP, "care-sweeper"],
+            stdin=reading,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            check=True,
+        )
+        os.close(reading)
+
+    def remove_at_end(self, paths: Iterable[str]) -> None:
+        """Have these files and folders removed."""
+        for path in paths:
+            os.write(self._sweeper, f"{path}\n".encode())
+
+    def redirect_temporary_files(self) -> None:
+        """From now on this process and its children have a temporary folder of their own."""
+        # The cache of compiled kernels lies in the temporary folder too and is worth keeping.
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", default_cache_dir())
+        folder = tempfile.mkdtemp(prefix="care-vllm-")
+        self.remove_at_end([folder])
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+
+    def claim_shared_memory(self) -> None:
+        """Have what this process and its children share by now removed, once the engine runs."""
+        server = psutil.Process()
+        family = [server, *server.children(recursive=True)]
+        mapped = {inode for process in family for inode in _mapped_inodes(process.pid)}
+        with os.scandir(SHARED_MEMORY) as entries:
+            ours = [e.path for e in entries if e.name.startswith(_PYTHONS_OWN)]
+        self.remove_at_end(path for path in ours if _inode(path) in mapped)
+
+
+def _mapped_inodes(pid: int) -> Iterator[int]:
+    """Inodes of the shared memory that a process has mapped.
+
+    By path a semaphore is not found: its creator maps it under a name that is gone.
+    """
+    try:
+        maps = Path(f"/proc/{pid}/maps").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    for line in maps.splitlines():
+        # address, rights, offset, device, inode, path
+        columns = line.split(maxsplit=5)
+        if len(columns) == 6 and columns[5].startswith(f"{SHARED_MEMORY}/"):
+            yield int(columns[4])
+
+
+def _inode(path: str) -> int | None:
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return None
