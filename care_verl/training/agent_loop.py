@@ -6,9 +6,8 @@ therefore runs the group stage before it returns, and the trainer never sees hal
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -20,7 +19,15 @@ from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorke
 from care_verl.algorithm import token_spans
 from care_verl.training.activation import require_active
 from care_verl.training.configuration import care_config
-from care_verl.training.fields import CARE, EMBEDDING, HARVEST, RGR_SKIPPED
+from care_verl.training.failures import discard_group, one_line
+from care_verl.training.fields import (
+    CARE,
+    EMBEDDING,
+    HARVEST,
+    RGR_SKIPPED,
+    TIME_LIMIT,
+    TIMED_OUT,
+)
 from care_verl.training.group_stage import PromptGroup, Session, reflected_output
 from care_verl.training.harvesting import HarvestingClient
 from care_verl.training.media_cache import MediaCache
@@ -30,10 +37,13 @@ from care_verl.training.records import (
     RowRecord,
     as_embedding,
     read_accuracy,
+    read_reward,
     read_rule,
     response_logp,
+    reward_name,
 )
 from care_verl.training.reflection import ReflectionPrompts
+from care_verl.training.seeding import Seeding
 from care_verl.vocabulary import end_token_ids, vocab_bytes
 
 logger = logging.getLogger(__name__)
@@ -58,6 +68,7 @@ class CareAgentLoopWorker(_WorkerBase):  # type: ignore[misc]
         self.llm_client = HarvestingClient(self.llm_client, self._opens_rationale)
         self._groups: dict[str, PromptGroup] = {}
         self._media = MediaCache()
+        self._seeding = Seeding.of(self.config, self.care)
 
     def _opens_rationale(self, prompt_ids: Sequence[int]) -> bool:
         return opens_rationale(self.tokenizer, prompt_ids, self.care.regions)
@@ -92,14 +103,40 @@ class CareAgentLoopWorker(_WorkerBase):  # type: ignore[misc]
     ) -> None:
         group = self._groups.get(kwargs["uid"])
         if group is None:
-            await super()._run_agent_loop(sampling_params, trajectory, **kwargs)
+            seeded = self._seeding.validation(sampling_params, trajectory, kwargs)
+            await super()._run_agent_loop(seeded, trajectory, **kwargs)
             return
         try:
-            harvesting = {**sampling_params, HARVEST: True}
+            seeded = self._seeding.rollout(sampling_params, group.uid, kwargs["session_id"])
+            harvesting = {**seeded, HARVEST: True}
             await super()._run_agent_loop(harvesting, trajectory, **kwargs)
+        except Exception as error:
+            failed = f"session {kwargs['session_id']} of {_prompt(kwargs)}"
+            group.failures.append(f"{failed}: {one_line(error)}")
+            raise
         finally:
-            if group.settle() and group.sessions:
+            if group.settle():
+                await self._close(group, sampling_params)
+
+    async def _close(self, group: PromptGroup, sampling_params: dict[str, Any]) -> None:
+        """Every session has settled: reflect on a whole group, discard one that is not."""
+        try:
+            if not group.failures:
                 await self._reflect(group, sampling_params)
+        except Exception as error:
+            prompt = _prompt(group.sessions[0].fields)
+            group.failures.append(f"the reflection of {prompt}: {one_line(error)}")
+            raise
+        finally:
+            if group.failures:
+                cause = group.failures[0]
+                logger.error(
+                    "group discarded, %d of %d sessions settled well; %s",
+                    len(group.sessions),
+                    group.size,
+                    cause,
+                )
+                await discard_group(group.uid, cause)
 
     async def _agent_loop_postprocess(
         self, output: AgentLoopOutput | list[AgentLoopOutput], validate: bool, **kwargs: Any
@@ -119,22 +156,27 @@ class CareAgentLoopWorker(_WorkerBase):  # type: ignore[misc]
     ) -> RowRecord:
         """Score a row, attach its record and put it into the queue."""
         await self._compute_score([output], kwargs=fields)
-        record = self._record(output, int(fields["session_id"]), reflected_from)
+        record = self._record(output, fields, reflected_from)
         output.extra_fields[CARE] = record.to_mapping()
         await super()._agent_loop_postprocess(output, False, **fields)
         return record
 
-    def _record(self, output: AgentLoopOutput, session: int, reflected_from: int) -> RowRecord:
+    def _record(
+        self, output: AgentLoopOutput, fields: dict[str, Any], reflected_from: int
+    ) -> RowRecord:
+        session = int(fields["session_id"])
+        verdict = f"{reward_name(self.config)}, session {session} of {_prompt(fields)}"
         prefilled = self._opens_rationale(output.prompt_ids)
         pieces = [self._piece(token) for token in output.response_ids]
         return RowRecord(
             session=session,
-            acc=read_accuracy(output.extra_fields),
+            acc=read_accuracy(output.extra_fields, verdict),
             rule=read_rule(output.extra_fields),
-            reward=float(output.reward_score),
+            reward=read_reward(output.reward_score, verdict),
             spans=token_spans(pieces, self.care.regions.tag_spec, prefilled),
             logp=response_logp(output.response_logprobs, output.response_mask),
             reflected_from=reflected_from,
+            images=len((output.multi_modal_data or {}).get("images") or ()),
         )
 
     def _piece(self, token: int) -> bytes:
@@ -155,16 +197,11 @@ class CareAgentLoopWorker(_WorkerBase):  # type: ignore[misc]
             await self._note_skipped(group, source, str(built.reason))
             return
         prefix = built.ids
-        try:
-            decoded = await asyncio.wait_for(
-                self._decode(source.output, prefix, sampling_params, room - len(prefix)),
-                timeout=self.care.rgr.timeout_s,
-            )
-        except asyncio.TimeoutError:
-            await self._note_skipped(group, source, "timeout")
-            return
+        seeded = self._seeding.reflection(sampling_params, group.uid)
+        decoded = await self._decode(source.output, prefix, seeded, room - len(prefix))
         if not decoded.token_ids:
-            await self._note_skipped(group, source, "aborted")
+            reason = "timeout" if decoded.stop_reason == TIMED_OUT else "aborted"
+            await self._note_skipped(group, source, reason)
             return
         reflected = reflected_output(source.output, prefix, decoded, room)
         fields = {**source.fields, "session_id": group.size}
@@ -183,7 +220,11 @@ class CareAgentLoopWorker(_WorkerBase):  # type: ignore[misc]
         return await self.llm_client.generate(
             request_id=uuid4().hex,
             prompt_ids=list(source.prompt_ids) + prefix,
-            sampling_params={**sampling_params, "max_tokens": max_tokens},
+            sampling_params={
+                **sampling_params,
+                "max_tokens": max_tokens,
+                TIME_LIMIT: self.care.rgr.timeout_s,
+            },
             image_data=media.get("images"),
             video_data=media.get("videos"),
             audio_data=media.get("audios"),
@@ -198,6 +239,12 @@ class CareAgentLoopWorker(_WorkerBase):  # type: ignore[misc]
             partition_id="train",
             tag={RGR_SKIPPED: reason},
         )
+
+
+def _prompt(fields: Mapping[str, Any]) -> str:
+    """A prompt for messages: its id in the queue and where the row comes from."""
+    known = [f"{name} {fields[name]!r}" for name in ("data_source", "index") if name in fields]
+    return f"prompt {fields['uid']} ({', '.join(known)})" if known else f"prompt {fields['uid']}"
 
 
 def _single(output: AgentLoopOutput | list[AgentLoopOutput]) -> AgentLoopOutput:

@@ -50,6 +50,7 @@ def expand(config: DictConfig) -> None:
     with open_dict(config):
         config.algorithm.care = care.to_mapping()
         _expand_trainer(config)
+        _expand_data(config)
         _expand_rollout(config, care)
         _expand_actor(config, care)
         _expand_reward(config)
@@ -59,6 +60,13 @@ def expand(config: DictConfig) -> None:
 
 def _expand_trainer(config: DictConfig) -> None:
     config.trainer.v1.trainer_mode = TRAINER_MODE
+
+
+def _expand_data(config: DictConfig) -> None:
+    """Images are decoded in the rollouts, unless the user brought a dataset of their own."""
+    if config.data.custom_cls.path is None:
+        config.data.custom_cls.path = "pkg://care_verl.training.dataset"
+        config.data.custom_cls.name = "CareDataset"
 
 
 def _expand_rollout(config: DictConfig, care: CareConfig) -> None:

@@ -24,16 +24,20 @@ def drop_rows(
     partition = batch.partition_id
     updated = advantage.nonzero().flatten().tolist()
     padding = padding_rows(advantage, [tag["seq_len"] for tag in rows.tags], multiple)
+    # verl takes its metrics over rows that are no padding, and fails where there are none.
+    as_padding = {"is_padding": bool(updated)}
     clear_masks(
-        partition, [rows.keys[i] for i in padding], [rows.response_masks[i] for i in padding]
+        partition,
+        [rows.keys[i] for i in padding],
+        [rows.response_masks[i] for i in padding],
+        as_padding,
     )
     going_on = [*updated, *padding]
     _clear_others(rows, going_on, partition)
 
     keys = [rows.keys[i] for i in going_on]
     tags: list[dict[str, Any]] = [{**rows.tags[i], "is_padding": False} for i in updated]
-    # verl takes its metrics over rows that are no padding, and fails where there are none.
-    tags += [{**rows.tags[i], "is_padding": bool(updated)} for i in padding]
+    tags += [{**rows.tags[i], **as_padding} for i in padding]
     lengths = {rows.keys[i]: len(rows.response_masks[i]) for i in padding}
     missing = -len(keys) % multiple
     if missing:

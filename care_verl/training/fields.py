@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from care_verl.rollout.settings import CUSTOM_KEY as HARVEST
 from care_verl.rollout.settings import EMBEDDING_FIELD as EMBEDDING
+from care_verl.rollout.settings import TIME_LIMIT_KEY as TIME_LIMIT
+from care_verl.rollout.settings import TIMED_OUT
 from care_verl.rollout.settings import TOKENS_FIELD as EMBEDDING_TOKENS
 
 __all__ = [
@@ -15,6 +17,8 @@ __all__ = [
     "ORACLE",
     "RATIONALE_RANGE",
     "RGR_SKIPPED",
+    "TIMED_OUT",
+    "TIME_LIMIT",
 ]
 
 CARE = "care"

@@ -31,11 +31,12 @@ class Session:
 
 @dataclass
 class PromptGroup:
-    """The sessions of one prompt as they settle; `size` is G."""
+    """The sessions of one prompt as they settle; `size` is G. `failures` says what went wrong."""
 
     uid: str
     size: int
     sessions: list[Session] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
     settled: int = 0
 
     def settle(self) -> bool:

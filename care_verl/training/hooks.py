@@ -5,6 +5,7 @@
 | `verl.utils.config.validate_config` | completes and checks the configuration before Ray starts |
 | `verl.trainer.ppo.core_algos` registries | policy loss `care`, advantage estimator `care` |
 | `verl.trainer.ppo.v1` trainer registry | trainer mode `care_verl_plugin` |
+| `RewardLoopWorker`'s tokenizers | no remote code unless the run allows it |
 | `hydra.core.plugins`, once Hydra is imported | `+recipe=NAME` |
 """
 
@@ -16,6 +17,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from care_verl.platform import when_imported
+from care_verl.training import reward_tokenizer
 
 VALIDATE_PARAMETERS = ["config", "use_reference_policy", "use_critic"]
 
@@ -25,6 +27,7 @@ def install() -> None:
     when_imported("verl.utils.config", complete_before_validation)
     when_imported("verl.trainer.ppo.core_algos", register_algorithms)
     when_imported("verl.trainer.ppo.v1", register_trainer)
+    when_imported(reward_tokenizer.MODULE, reward_tokenizer.ask_before_trusting)
     when_imported("hydra.main", register_recipes)
 
 

@@ -1,19 +1,22 @@
-"""The trainer waits for rollouts only as long as somebody is there to make them."""
+"""The trainer waits only as long as everyone is there, and says who is missing."""
 
 from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import ray
 
 PING_SECONDS = 5.0
+# A worker that waits for one that died fails too, and may be the first that the trainer hears of.
+_WORD_COMES_WITHIN_S = 5.0
 
 
-class RolloutActorDiedError(RuntimeError):
-    """An actor that rollouts depend on is gone; without it the trainer would wait for ever."""
+class RunActorDiedError(RuntimeError):
+    """An actor that the run depends on is gone; without it the trainer would wait for ever."""
 
 
 class ActorPings:
@@ -25,15 +28,33 @@ class ActorPings:
         self._last = 0.0
 
     def check(self) -> None:
-        """Raise RolloutActorDiedError for an actor that died. A busy one is only late."""
-        if time.monotonic() - self._last < PING_SECONDS:
-            return
-        self._last = time.monotonic()
+        """Raise RunActorDiedError for an actor that died. A busy one is only late."""
+        if time.monotonic() - self._last >= PING_SECONDS:
+            self._last = time.monotonic()
+            self._ping(timeout_s=0)
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """The run. An error raised in it because an actor died is reported as that death."""
+        try:
+            yield
+        except RunActorDiedError:
+            raise
+        except Exception as error:
+            # An answer that is on its way may be from before the death.
+            self._pings.clear()
+            try:
+                self._ping(_WORD_COMES_WITHIN_S)
+            except RunActorDiedError as death:
+                raise death from error
+            raise
+
+    def _ping(self, timeout_s: float) -> None:
         waiting = set(self._pings.values())
         for name, actor in self._actors.items():
             if name not in waiting:
                 self._pings[actor.__ray_ready__.remote()] = name
-        answered, _ = ray.wait(list(self._pings), num_returns=len(self._pings), timeout=0)
+        answered, _ = ray.wait(list(self._pings), num_returns=len(self._pings), timeout=timeout_s)
         for ping in answered:
             self._read(ping, self._pings.pop(ping))
 
@@ -41,7 +62,7 @@ class ActorPings:
         try:
             ray.get(ping)
         except ray.exceptions.RayActorError as error:
-            raise RolloutActorDiedError(
+            raise RunActorDiedError(
                 f"{name} died, so this step can never be completed; its log says why. The run "
                 "ends here: fix the cause and resume from the last checkpoint"
             ) from error

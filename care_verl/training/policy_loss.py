@@ -11,10 +11,13 @@ from typing import Any
 
 import torch
 
+from care_verl.algorithm import ratio_deviation
 from care_verl.algorithm.objective import clipped_surrogate
 
 CLIPPED = "care/clip/negative_clipped"
 TRAINED = "care/clip/negative_tokens"
+RATIO = "care/ratio/first_deviation"
+"""max |rho - 1|; verl takes the mean over micro-batches and ranks."""
 
 
 def care_policy_loss(
@@ -52,15 +55,21 @@ def care_policy_loss(
         "actor/pg_clipfrac": stats.rate.item(),
         CLIPPED: float(stats.negative_clipped),
         TRAINED: float(stats.negative_tokens),
+        RATIO: float(ratio_deviation(log_prob, old_log_prob, response_mask)),
     }
     return loss * info["dp_size"], metrics
 
 
 def clip_rate(metrics: dict[str, Any]) -> dict[str, Any]:
-    """The update's metrics with the two token counts made one rate (Figure 6, left).
+    """The update's metrics under CARE's names, the two token counts made one rate (Figure 6, left).
 
     verl averages each count over the micro-batches; the ratio of the averages is that of the sums
     where mini-batches have equally many micro-batches, and close to it otherwise.
     """
     clipped, trained = metrics.pop(f"actor/{CLIPPED}"), metrics.pop(f"actor/{TRAINED}")
-    return {**metrics, "care/clip/negative_rate": clipped / trained if trained else 0.0}
+    deviation = metrics.pop(f"actor/{RATIO}")
+    return {
+        **metrics,
+        RATIO: deviation,
+        "care/clip/negative_rate": clipped / trained if trained else 0.0,
+    }

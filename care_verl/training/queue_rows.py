@@ -15,13 +15,22 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 MASKS = ("response_mask", "loss_mask")
 
 
-def clear_masks(partition_id: str, keys: Sequence[str], masks: Sequence[torch.Tensor]) -> None:
-    """Zero the masks of padding rows, whose response masks [T] are given: they count nowhere."""
+def clear_masks(
+    partition_id: str, keys: Sequence[str], masks: Sequence[torch.Tensor], tag: Mapping[str, Any]
+) -> None:
+    """Zero the masks of padding rows, whose response masks [T] are given: they count nowhere.
+
+    `tag` is added to each row's: what only a batch's copy of the tags says, the next write to the
+    queue forgets.
+    """
     if not keys:
         return
     fields = [{name: torch.zeros_like(mask) for name in MASKS} for mask in masks]
     tq.kv_batch_put(
-        keys=list(keys), partition_id=partition_id, fields=list_of_dict_to_tensordict(fields)
+        keys=list(keys),
+        partition_id=partition_id,
+        fields=list_of_dict_to_tensordict(fields),
+        tags=[dict(tag) for _ in keys],
     )
 
 
@@ -56,3 +65,8 @@ def put_by_key(
         tags=batch.tags,
     )
     return updated
+
+
+def rows_in_queue() -> int:
+    """Keys in all partitions of the queue, prompts included."""
+    return sum(len(keys) for keys in (tq.kv_list() or {}).values())

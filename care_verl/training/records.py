@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from omegaconf import DictConfig, OmegaConf
 
 from care_verl.algorithm import TokenSpans
 
@@ -19,7 +21,8 @@ class RowRecord:
 
     `session` is the row's number in its group; `reflected_from` that of its source, or -1.
     `spans` are over the whole response. `logp` is vLLM's log-probability of the decoded tokens.
-    `rule` is the verifier's, empty with a reward of another make.
+    `rule` is the verifier's, empty with a reward of another make. `images` is how many the prompt
+    has.
     """
 
     session: int
@@ -29,6 +32,7 @@ class RowRecord:
     logp: float
     reflected_from: int = ORIGINAL
     rule: str = ""
+    images: int = 0
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values: the queue's own encoding turns a dataclass into a dict by itself."""
@@ -44,13 +48,42 @@ class RowRecord:
         return cls(**{**mapping, "spans": TokenSpans(**spans)})
 
 
-def read_accuracy(extra_fields: Mapping[str, Any]) -> float:
-    """`acc` of a scored row. Raises KeyError when the reward function does not report it."""
+def reward_name(config: DictConfig) -> str:
+    """The reward function of a run, for messages."""
+    function = OmegaConf.select(config, "reward.custom_reward_function")
+    if function is not None and function.path is not None:
+        return f"reward function {function.name} of {function.path}"
+    return f"reward manager {OmegaConf.select(config, 'reward.reward_manager.name')}"
+
+
+def read_reward(value: Any, verdict: str) -> float:
+    """The reward of a row; `verdict` says whose, about which row.
+
+    Raises ValueError where it is no finite number: one such row spoils the whole step's gradient.
+    """
+    if isinstance(value, bool | int | float | np.number) and math.isfinite(value):
+        return float(value)
+    raise ValueError(
+        f"{verdict}: the reward is {value!r}; expected a finite number. Mend the reward function"
+    )
+
+
+def read_accuracy(extra_fields: Mapping[str, Any], verdict: str) -> float:
+    """`acc` of a scored row, 0 or 1; `verdict` says whose, about which row.
+
+    Raises KeyError when the reward function does not report it, ValueError for another value.
+    """
     info = extra_fields.get("reward_extra_info") or {}
     if "acc" not in info:
         raise KeyError(
-            f"the reward reports {sorted(info)} but no 'acc'; CARE gates on accuracy, never on "
-            "the shaped reward: return {'score': ..., 'acc': 0.0 or 1.0} from the reward function"
+            f"{verdict}: the reward reports {sorted(info)} but no 'acc'; CARE gates on accuracy, "
+            "never on the shaped reward: return {'score': ..., 'acc': 0.0 or 1.0} from the reward "
+            "function"
+        )
+    if info["acc"] not in (0, 1):
+        raise ValueError(
+            f"{verdict}: acc is {info['acc']!r}; expected 0 or 1: CARE divides a group into "
+            "successes and failures. Put what is shaped or partial into the score"
         )
     return float(info["acc"])
 

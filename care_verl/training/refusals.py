@@ -18,6 +18,7 @@ def refuse_unsupported(config: DictConfig) -> None:
     _refuse_reward(config)
     _refuse_algorithm(config)
     _refuse_actor(config)
+    _refuse_equal_rollouts(config)
     check_rollout_config(config.actor_rollout_ref.rollout)
 
 
@@ -95,7 +96,23 @@ def _refuse_actor(config: DictConfig) -> None:
         ("vanilla",),
         "CARE brings its own policy loss (Eq. 12); leave the key unset",
     )
+    _refuse(
+        config,
+        "actor_rollout_ref.actor.checkpoint.async_save",
+        (False, None),
+        "it is Megatron's; verl would never name a checkpoint to resume from",
+    )
     if config.critic.enable:
         raise ValueError("critic.enable = True; CARE has no critic, set it to null or False")
     if OmegaConf.select(config, "distillation.enabled"):
         raise ValueError("distillation.enabled = True cannot be combined with CARE")
+
+
+def _refuse_equal_rollouts(config: DictConfig) -> None:
+    seeded = OmegaConf.select(config, "algorithm.care.seeded")
+    if config.actor_rollout_ref.rollout.full_determinism and not seeded:
+        raise ValueError(
+            "actor_rollout_ref.rollout.full_determinism = True gives all requests of a replica the "
+            "same seed, so that the rollouts of a group are equal; set algorithm.care.seeded=True, "
+            "which gives each its own"
+        )

@@ -7,7 +7,11 @@ same G.
 
 from __future__ import annotations
 
+import logging
 import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -16,20 +20,30 @@ from omegaconf import DictConfig, open_dict
 from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+from verl.utils import tensordict_utils as tu
 from verl.utils.debug import marked_timer
 from verl.utils.metric import reduce_metrics
 from verl.utils.py_functional import rename_dict
 from verl.workers.engine_workers import ActorRolloutRefWorker
 
+from care_verl.training.capture import StepCapture
 from care_verl.training.configuration import care_config
 from care_verl.training.cross_check import measured_distance, put_ranges
+from care_verl.training.disk import explaining_disks
 from care_verl.training.dropping import deal_order, drop_rows
+from care_verl.training.failures import FailedGroups
 from care_verl.training.liveness import ActorPings, check_while_polling, named
+from care_verl.training.parity import checked_parity
 from care_verl.training.policy_loss import clip_rate
-from care_verl.training.queue_rows import put_by_key
+from care_verl.training.prompt_ids import PromptIds
+from care_verl.training.queue_rows import put_by_key, rows_in_queue
+from care_verl.training.queue_watch import watching_queue
 from care_verl.training.rows import StepRows
+from care_verl.training.saving import DeferredCallback, resuming_whole, whole_save
 from care_verl.training.token_credit import Fields, credit_fields, no_credit
 from care_verl.training.worker import CareActorRolloutRefWorker
+
+logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.05
 """verl's replay buffer sleeps 2 s between looks; a small model decodes a batch in less."""
@@ -38,6 +52,10 @@ POLL_SECONDS = 0.05
 class CareTrainer(PPOTrainerSync):  # type: ignore[misc]
     """`trainer.v1.trainer_mode=care_verl_plugin`, chosen by `algorithm.adv_estimator=care`."""
 
+    checkpoint_callback: Any
+    _capture: StepCapture | None = None
+    _num_failed_groups = 0
+
     def __init__(self, config: DictConfig) -> None:
         # Any other name than "sync" selects the asynchronous replay buffer and its checks.
         with open_dict(config):
@@ -45,8 +63,11 @@ class CareTrainer(PPOTrainerSync):  # type: ignore[misc]
         super().__init__(config)
         self.care = care_config(config)
         self.replay_buffer.poll_interval = POLL_SECONDS
+        self._failed_groups = FailedGroups(self.replay_buffer, failed_groups_limit(config))
         self._rows: StepRows | None = None
         self._credit: dict[str, Fields] = {}
+        self._left_in_queue = 0
+        self._prompt_ids = PromptIds()
         self._all_rows_metrics: dict[str, float] = {}
 
     def _setup(self) -> None:
@@ -56,7 +77,7 @@ class CareTrainer(PPOTrainerSync):  # type: ignore[misc]
         super()._setup()
 
     def fit(self, agent_loop_manager: Any) -> None:
-        """verl's loop; a rollout actor that dies ends it with that as the error."""
+        """verl's loop; an actor that dies ends it with that as the error."""
         from care_verl.rollout.watchdog import RolloutWatchdog
 
         servers = self.llm_server_manager
@@ -67,10 +88,16 @@ class CareTrainer(PPOTrainerSync):  # type: ignore[misc]
         pings = ActorPings(
             named("agent-loop worker", agent_loop_manager.agent_loop_workers)
             | named("reward worker", self.get_reward_handles())
+            | named("training worker", self.actor_rollout_wg.workers)
         )
         check_while_polling(self.replay_buffer, watchdog.check)
         check_while_polling(self.replay_buffer, pings.check)
-        with watchdog.explaining():
+        with (
+            watchdog.explaining(),
+            pings.explaining(),
+            explaining_disks(self.config),
+            watching_queue(),
+        ):
             super().fit(agent_loop_manager)
 
     def _init_resource_pool_mgr(self) -> None:
@@ -80,6 +107,48 @@ class CareTrainer(PPOTrainerSync):  # type: ignore[misc]
             if _plain_class(actor_class) is ActorRolloutRefWorker:
                 self.role_worker_mapping[role] = worker
 
+    def on_step_begin(self) -> None:
+        """Before a step's prompts are drawn, whatever is in the queue was left by earlier ones."""
+        self._left_in_queue = rows_in_queue()
+        super().on_step_begin()
+
+    def on_sample_end(self) -> None:
+        super().on_sample_end()
+        self._num_failed_groups = self._failed_groups.take()
+
+    def _save_checkpoint(self) -> None:
+        """verl's; afterwards the checkpoint is whole, or absent and the run ends."""
+        callback, deferred = self.checkpoint_callback, DeferredCallback()
+        self.checkpoint_callback = deferred
+        with whole_save(self.config, self.global_steps, self._remove_folders):
+            super()._save_checkpoint()
+        self.checkpoint_callback = callback
+        deferred.replay(callback)
+
+    def _load_checkpoint(self) -> None:
+        with resuming_whole(self.config):
+            super()._load_checkpoint()
+
+    def _remove_folders(self, folders: Sequence[Path]) -> None:
+        """On this node and on those of the actors, who wrote into them."""
+        if not folders:
+            return
+        logger.info("removing %s", ", ".join(str(folder) for folder in folders))
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        self.actor_rollout_wg.remove_folders([str(folder) for folder in folders])
+
+    def _fetch_one_gen_batch(self) -> TensorDict:
+        """verl's, with prompt ids that are the same in every run and sort as they were drawn.
+
+        verl draws them at random. The rows of a step are sorted by them, and with the rows every
+        tie and every sum.
+        """
+        batch: TensorDict = super()._fetch_one_gen_batch()
+        uids = self._prompt_ids.take(self.global_steps, len(batch))
+        tu.assign_non_tensor_stack(batch, "uid", uids)
+        return batch
+
     def _balance_batch(
         self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any
     ) -> KVBatchMeta:
@@ -87,6 +156,7 @@ class CareTrainer(PPOTrainerSync):  # type: ignore[misc]
         with marked_timer("care", self.timing_raw, color="brown"):
             batch = self._assign_and_drop(batch)
         metrics.update(self._all_rows_metrics)
+        metrics["care/queue/rows"] = float(self._left_in_queue)
         batch = super()._balance_batch(batch, metrics, *args, **kwargs)
         is_padding = [bool(tag["is_padding"]) for tag in batch.tags]
         batch.reorder(deal_order(is_padding, self._data_parallel_size(), self._num_mini_batches()))
@@ -98,8 +168,11 @@ class CareTrainer(PPOTrainerSync):  # type: ignore[misc]
         self._dump_all_rows(batch)
         updated = result.advantage.nonzero().flatten().tolist()
         credit, without_weight = credit_fields(rows, result.advantage, updated, self.care)
+        if self.care.capture.step and self.care.capture.step == self.global_steps:
+            self._capture = StepCapture.of(batch.partition_id, rows, result)
         self._all_rows_metrics = rows.metrics(result, self.care)
         self._all_rows_metrics["care/rows/without_weight"] = float(without_weight)
+        self._all_rows_metrics["care/groups/failed"] = float(self._num_failed_groups)
 
         multiple = self._get_required_batch_multiple(self._data_parallel_size())
         kept, padding = drop_rows(batch, rows, result.advantage, multiple)
@@ -149,17 +222,26 @@ class CareTrainer(PPOTrainerSync):  # type: ignore[misc]
         return max(1, int(self.config.data.train_batch_size) // int(actor.ppo_mini_batch_size))
 
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        if not self.care.embedding.cross_check:
-            return super()._compute_old_log_prob(batch, metrics)
         assert self._rows is not None
-        put_ranges(batch, self._rows)
+        cross_check = self.care.embedding.cross_check
+        if cross_check:
+            put_ranges(batch, self._rows)
         batch = super()._compute_old_log_prob(batch, metrics)
-        metrics.update(measured_distance(batch, self._rows))
+        if cross_check:
+            metrics.update(measured_distance(batch, self._rows))
+        metrics.update(checked_parity(batch, self._rows, self.care.parity, self.global_steps))
         return batch
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         """Write the per-token advantages, which are known since the drop."""
-        return put_by_key(batch, self._credit)
+        batch = put_by_key(batch, self._credit)
+        if self._capture is not None:
+            path = self._capture.write(
+                batch, self._credit, self.config, self.care, self.global_steps
+            )
+            logger.info("wrote all rows of step %d to %s", self.global_steps, path)
+            self._capture = None
+        return batch
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         """One pass of optimizer steps over S*; none where S* is empty."""
@@ -181,6 +263,7 @@ class CareTrainer(PPOTrainerSync):  # type: ignore[misc]
         output: TensorDict = self.actor_rollout_wg.update_actor(batch)
         collected = rename_dict(output["metrics"], "actor/")
         collected["perf/mfu/actor"] = collected.pop("actor/mfu")
+        metrics["care/updates/skipped"] = skipped_updates(collected["actor/grad_norm"])
         metrics.update(clip_rate(reduce_metrics(collected)))
         return batch
 
@@ -190,6 +273,25 @@ class CareTrainer(PPOTrainerSync):  # type: ignore[misc]
         """verl's metrics see only the rows that were kept; scores and lengths are of all rows."""
         super()._compute_metrics(batch, metrics, *args, **kwargs)
         metrics.update(self._all_rows_metrics)
+
+
+def failed_groups_limit(config: DictConfig) -> int:
+    """Failed groups of one step above which the run ends: twice the step's groups, at least 16."""
+    return max(16, 2 * int(config.data.train_batch_size))
+
+
+def skipped_updates(grad_norms: Sequence[float]) -> float:
+    """Optimizer steps that verl skipped, told from the gradient norm of each: NaN or infinite."""
+    skipped = sum(not math.isfinite(norm) for norm in grad_norms)
+    if skipped:
+        logger.error(
+            "%d of %d optimizer steps were skipped: the norm of the gradient was not finite (%s). "
+            "If it goes on, look at actor/loss and care/parity, and lower the learning rate",
+            skipped,
+            len(grad_norms),
+            list(grad_norms),
+        )
+    return float(skipped)
 
 
 def _plain_class(actor_class: Any) -> type:

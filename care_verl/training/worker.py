@@ -6,25 +6,36 @@ mini-batch, so the count is taken here, once per mini-batch and over all data-pa
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import torch
 import torch.distributed
 from tensordict import TensorDict
+from verl.single_controller.base.decorator import Dispatch, register
 from verl.utils import tensordict_utils as tu
 from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
 
 from care_verl.training.activation import require_active
 from care_verl.training.fields import IN_S_STAR
 from care_verl.training.oracle import OraclePooling
+from care_verl.training.policy_loss import RATIO
+from care_verl.training.queue_rows import MASKS
 
 
 class CareTrainingWorker(TrainingWorker):  # type: ignore[misc]
     """verl's training worker with |S*| as the global batch size and, on request, the oracle."""
 
+    _steps_of_update = 0
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._oracle = OraclePooling(self.engine)
+
+    def train_mini_batch(self, data: TensorDict) -> TensorDict:
+        """All optimizer steps of one update."""
+        self._steps_of_update = 0
+        return super().train_mini_batch(data)
 
     def train_batch(self, data: TensorDict) -> TensorDict:
         """One optimizer step on one mini-batch (this rank's rows)."""
@@ -33,7 +44,13 @@ class CareTrainingWorker(TrainingWorker):  # type: ignore[misc]
         )
         # 0 only where all advantages of the mini-batch are 0; verl's KL term divides by it too.
         tu.assign_non_tensor(data, global_batch_size=max(count, 1))
-        return super().train_batch(data)
+        clear_rows_outside(data)
+        output = super().train_batch(data)
+        if output is not None and self._steps_of_update > 0:
+            # Later steps of an update leave the ratio 1 on purpose.
+            tu.get(output, "metrics").pop(RATIO, None)
+        self._steps_of_update += 1
+        return output
 
     def infer_batch(self, data: TensorDict) -> TensorDict:
         """Log-probabilities; with rationale ranges in `data`, also the oracle's embeddings."""
@@ -53,6 +70,22 @@ def global_row_count(in_s_star: torch.Tensor, dp_group: Any, device: str) -> int
     return int(count.item())
 
 
+def clear_rows_outside(data: TensorDict) -> None:
+    """Zero the masks of rows outside S*, in place: verl's KL term takes in every row with a mask.
+
+    `data` holds jagged masks and `IN_S_STAR`, [B] or [B, 1], dense or nested.
+    """
+    values = data[IN_S_STAR]
+    member = (values.values() if values.is_nested else values).flatten() != 0
+    for name in MASKS:
+        mask = data[name]
+        lengths = mask.offsets().diff()
+        inside = member.to(mask.device).repeat_interleave(lengths)
+        data[name] = torch.nested.nested_tensor_from_jagged(
+            mask.values().masked_fill(~inside, 0), mask.offsets()
+        )
+
+
 class CareActorRolloutRefWorker(ActorRolloutRefWorker):  # type: ignore[misc]
     """verl's hybrid worker around `CareTrainingWorker`."""
 
@@ -61,3 +94,9 @@ class CareActorRolloutRefWorker(ActorRolloutRefWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         require_active("an FSDP actor")
         super().__init__(*args, **kwargs)
+
+    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    def remove_folders(self, folders: list[str]) -> None:
+        """Remove checkpoints from this node's disk; another rank may be at it too."""
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)

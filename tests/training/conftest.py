@@ -48,7 +48,8 @@ def tokenizer() -> Any:
 def queue(monkeypatch: pytest.MonkeyPatch) -> MemoryQueue:
     """An empty queue in this process, in the place of verl's."""
     memory = MemoryQueue()
-    calls = ["kv_batch_put", "kv_batch_get", "kv_clear", "async_kv_put", "async_kv_batch_put"]
+    calls = ["kv_batch_put", "kv_batch_get", "kv_clear"]
+    calls += ["async_kv_put", "async_kv_batch_put", "async_kv_list", "async_kv_clear"]
     for name in calls:
         monkeypatch.setattr(transfer_queue, name, getattr(memory, name))
     return memory

@@ -13,6 +13,7 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopO
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from care_verl.algorithm import TagSpec, TokenSpans, token_spans
+from care_verl.training.failures import CAUSE, REPORTS
 from care_verl.training.fields import CARE, EMBEDDING
 from care_verl.training.records import RowRecord
 from care_verl.training.rows import StepRows
@@ -85,7 +86,9 @@ class MemoryQueue:
         self.rows: dict[str, dict[str, Any]] = {key: dict(row) for key, row in (rows or {}).items()}
         self.tags: dict[str, dict[str, Any]] = {}
         self.events: list[tuple[str, str]] = []
-        """What was written when: (key, "row" or the status of a prompt)."""
+        """What was written when: (key, "row", "cleared" or the status of a prompt)."""
+        self.reports: dict[str, str] = {}
+        """Causes of discarded groups, by prompt."""
 
     def kv_batch_put(
         self,
@@ -113,8 +116,19 @@ class MemoryQueue:
     def kv_clear(self, keys: list[str], partition_id: str) -> None:
         for key in keys:
             del self.rows[key]
+            self.tags.pop(key, None)
+
+    async def async_kv_list(self, partition_id: str) -> dict[str, dict[str, Any]]:
+        return {partition_id: {key: self.tags[key] for key in self.tags}}
+
+    async def async_kv_clear(self, keys: list[str], partition_id: str) -> None:
+        self.kv_clear(keys, partition_id)
+        self.events += [(key, "cleared") for key in keys]
 
     async def async_kv_put(self, key: str, partition_id: str, tag: dict[str, Any]) -> None:
+        if partition_id == REPORTS:
+            self.reports[key] = tag[CAUSE]
+            return
         self.tags.setdefault(key, {}).update(tag)
         self.events.append((key, str(tag.get("status", "tag"))))
 

@@ -18,7 +18,14 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 from verl.workers.rollout.replica import TokenOutput
 
 from care_verl.training.agent_loop import CareAgentLoopWorker
-from care_verl.training.fields import CARE, EMBEDDING, HARVEST, RGR_SKIPPED
+from care_verl.training.fields import (
+    CARE,
+    EMBEDDING,
+    HARVEST,
+    RGR_SKIPPED,
+    TIME_LIMIT,
+    TIMED_OUT,
+)
 
 from .samples import MemoryQueue, agent_output
 
@@ -35,15 +42,26 @@ Script = Sequence[str | Exception]
 class ScriptedClient:
     """The rollout client of reflections."""
 
-    def __init__(self, tokenizer: Any, reply: str = REPAIRED, seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        reply: str = REPAIRED,
+        stop_reason: str | None = None,
+        error: Exception | None = None,
+    ) -> None:
         self._reply = tokenizer.encode(reply) if reply else []
-        self._seconds = seconds
+        self._stop_reason, self._error = stop_reason, error
         self.calls: list[dict[str, Any]] = []
 
     async def generate(self, request_id: str, **request: Any) -> TokenOutput:
         self.calls.append(request)
-        await asyncio.sleep(self._seconds)
-        return TokenOutput(token_ids=self._reply, log_probs=[-0.25] * len(self._reply))
+        if self._error is not None:
+            raise self._error
+        return TokenOutput(
+            token_ids=self._reply,
+            log_probs=[-0.25] * len(self._reply),
+            stop_reason=self._stop_reason,
+        )
 
 
 class Workbench:
@@ -175,6 +193,7 @@ def test_the_reflection_continues_the_failed_rationale(
         "temperature": 1.0,
         "logprobs": True,
         "max_tokens": RESPONSE_LENGTH - len(prefix),
+        TIME_LIMIT: 300.0,
     }
     row, new = queue.rows["u_2_0"], len(tokenizer.encode(REPAIRED))
     assert row["response_mask"].tolist() == [0] * len(prefix) + [1] * new
@@ -204,15 +223,24 @@ def test_sessions_ask_for_their_embedding(bench: Any) -> None:
 
 
 @pytest.mark.parametrize("when", [0.0, 0.02])
-def test_a_failed_session_does_not_block_the_reflection(
-    bench: Any, queue: MemoryQueue, when: float
+def test_a_failed_session_takes_its_whole_group_along(
+    bench: Any, queue: MemoryQueue, when: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It fails first, or last: then it is the one that settles the group."""
     work = bench([RIGHT, WRONG, ValueError("no response")], delays=[0.01, 0.01, when])
-    work.run()
-    assert reflected_from(queue, "u_3_0") == 1
-    assert "u_2_0" not in queue.rows
-    assert queue.events[-1] == ("u", "failure")
+    work.run(data_source="charts", index=17)
+    assert work.client.calls == []
+    assert queue.rows == {}
+    assert queue.events[-3:] == [("u_0_0", "cleared"), ("u_1_0", "cleared"), ("u", "failure")]
+    cause = "session 2 of prompt u (data_source 'charts', index 17): ValueError: no response"
+    assert queue.reports == {"u": cause}
+    assert f"2 of 3 sessions settled well; {cause}" in caplog.text
+
+
+def test_only_the_rows_of_the_failed_group_go(bench: Any, queue: MemoryQueue) -> None:
+    bench([RIGHT, RIGHT]).run(uid="whole")
+    bench([RIGHT, ValueError("no response")]).run(uid="who")
+    assert sorted(queue.rows) == ["whole_0_0", "whole_1_0"]
 
 
 def test_a_group_whose_sessions_all_failed(bench: Any, queue: MemoryQueue) -> None:
@@ -220,6 +248,40 @@ def test_a_group_whose_sessions_all_failed(bench: Any, queue: MemoryQueue) -> No
     work.run()
     assert queue.events == [("u", "running"), ("u", "failure")]
     assert work.client.calls == []
+    assert queue.reports == {"u": "session 0 of prompt u: ValueError: one"}
+
+
+def test_a_reflection_that_fails_takes_its_group_along(
+    bench: Any, queue: MemoryQueue, tokenizer: Any
+) -> None:
+    client = ScriptedClient(tokenizer, error=RuntimeError("a broken server"))
+    work = bench([RIGHT, WRONG], client=client)
+    work.run()
+    assert queue.rows == {}
+    assert queue.events[-1] == ("u", "failure")
+    assert queue.reports == {"u": "the reflection of prompt u: RuntimeError: a broken server"}
+
+
+@pytest.mark.parametrize("scored", [1, 3])
+def test_a_row_without_a_finite_reward_takes_its_group_along(
+    bench: Any, queue: MemoryQueue, scored: int
+) -> None:
+    """The first row that is scored, a session's, or the third, the reflection's."""
+    work = bench([RIGHT, WRONG])
+    plain, outputs = work.score, []
+
+    def score(output: AgentLoopOutput) -> None:
+        plain(output)
+        outputs.append(output)
+        if len(outputs) == scored:
+            output.reward_score = float("nan")
+
+    work.score = score
+    work.run()
+    assert queue.rows == {}
+    assert queue.events[-1] == ("u", "failure")
+    assert "reward manager None, session" in queue.reports["u"]
+    assert "the reward is nan; expected a finite number" in queue.reports["u"]
 
 
 @pytest.mark.parametrize("text", [RIGHT, WRONG])
@@ -250,10 +312,10 @@ def test_no_room_is_noted_on_the_source(bench: Any, queue: MemoryQueue) -> None:
 
 
 def test_a_timeout_is_noted_on_the_source(bench: Any, queue: MemoryQueue, tokenizer: Any) -> None:
-    client = ScriptedClient(tokenizer, seconds=30)
+    client = ScriptedClient(tokenizer, reply="", stop_reason=TIMED_OUT)
     work = bench([RIGHT, WRONG], client=client, care={"rgr": {"timeout_s": 0.02}})
     work.run()
-    assert len(client.calls) == 1
+    assert client.calls[0]["sampling_params"][TIME_LIMIT] == 0.02
     assert queue.tags["u_1_0"][RGR_SKIPPED] == "timeout"
     assert "u_2_0" not in queue.rows
     assert queue.events[-1] == ("u", "finished")
@@ -262,7 +324,8 @@ def test_a_timeout_is_noted_on_the_source(bench: Any, queue: MemoryQueue, tokeni
 def test_an_aborted_decode_is_noted_on_the_source(
     bench: Any, queue: MemoryQueue, tokenizer: Any
 ) -> None:
-    work = bench([RIGHT, WRONG], client=ScriptedClient(tokenizer, reply=""))
+    client = ScriptedClient(tokenizer, reply="", stop_reason="aborted")
+    work = bench([RIGHT, WRONG], client=client)
     work.run()
     assert queue.tags["u_1_0"][RGR_SKIPPED] == "aborted"
     assert "u_2_0" not in queue.rows

@@ -73,6 +73,16 @@ def test_a_users_reward_function_is_kept(composed: Composed) -> None:
     assert validate(config).reward.reward_manager.name == "naive"
 
 
+def test_images_are_decoded_by_cares_dataset_or_the_users(composed: Composed) -> None:
+    assert validate(composed("algorithm.adv_estimator=care")).data.custom_cls == {
+        "path": "pkg://care_verl.training.dataset",
+        "name": "CareDataset",
+    }
+    own = ["data.custom_cls.path=/x/data.py", "data.custom_cls.name=Mine"]
+    config = composed("algorithm.adv_estimator=care", *own)
+    assert validate(config).data.custom_cls == {"path": "/x/data.py", "name": "Mine"}
+
+
 def test_another_estimator_is_left_alone(composed: Composed) -> None:
     config = composed("algorithm.adv_estimator=grpo")
     before = copy.deepcopy(OmegaConf.to_container(config))

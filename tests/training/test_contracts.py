@@ -43,7 +43,10 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils as tu
+from verl.utils.checkpoint.checkpoint_manager import BaseCheckpointManager
+from verl.utils.checkpoint.fsdp_checkpoint_manager import FSDPCheckpointManager
 from verl.utils.config import validate_config
+from verl.utils.dataset.rl_dataset import RLHFDataset
 from verl.utils.metric import AggregationType, Metric
 from verl.utils.py_functional import rename_dict
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
@@ -53,6 +56,7 @@ from verl.workers.engine.fsdp.transformer_impl import FSDPEngine, FSDPEngineWith
 from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
 from verl.workers.rollout.llm_server import LLMServerClient
 from verl.workers.rollout.replica import RolloutReplicaRegistry
+from verl.workers.rollout.vllm_rollout.vllm_async_server import vLLMHttpServer
 from verl.workers.utils.losses import ppo_loss
 
 from care_verl.training import agent_loop, trainer, worker
@@ -158,6 +162,64 @@ SOURCES: dict[str, tuple[str, Any, Sequence[str]]] = {
         [
             "self.trainer_mode = self.config.trainer.v1.trainer_mode",
             "self.replay_buffer = self._build_replay_buffer()",
+        ],
+    ),
+    "prompts are drawn in chunks and named": (
+        "training.trainer",
+        PPOTrainer._fetch_one_gen_batch,
+        ['batch_dict["uid"] = np.array([str(uuid.uuid4())', "return tu.get_tensordict(batch_dict)"],
+    ),
+    "every chunk of a step passes there": (
+        "training.trainer",
+        PPOTrainer._next_train_batch,
+        ["self._fetch_one_gen_batch() for _ in range(", '"global_steps", self.global_steps'],
+    ),
+    "a server takes the seed that it is given": (
+        "training.seeding",
+        vLLMHttpServer.generate,
+        ['sampling_params.setdefault("seed"', "SamplingParams(max_tokens=max_tokens, **samp"],
+    ),
+    "a save ends with the tracker, then tells the callback": (
+        "training.saving",
+        PPOTrainer._save_checkpoint,
+        [
+            'self.config.trainer.default_local_dir, f"global_step_{self.global_steps}"',
+            'self.config.trainer.get("remove_previous_ckpt_in_save", False)',
+            'self.config.trainer.get("max_actor_ckpt_to_keep", None)',
+            "max_ckpt_to_keep=max_actor_ckpt_to_keep",
+            'os.path.join(local_global_step_folder, "data.pt")',
+            "torch.save(self.train_dataloader.state_dict(), dataloader_local_path)",
+            '"latest_checkpointed_iteration.txt"',
+            "self.checkpoint_callback.on_save(",
+        ],
+    ),
+    "a load takes the folder that it is told": (
+        "training.saving",
+        PPOTrainer._load_checkpoint,
+        [
+            'self.config.trainer.resume_mode == "disable"',
+            'self.config.trainer.resume_mode == "resume_path"',
+            "global_step_folder = self.config.trainer.resume_from_path",
+            'int(global_step_folder.split("global_step_")[-1])',
+            "self.actor_rollout_wg.load_checkpoint(",
+            "self.train_dataloader.load_state_dict(dataloader_state_dict)",
+        ],
+    ),
+    "without a limit no checkpoint is removed": (
+        "training.saving",
+        BaseCheckpointManager.register_checkpoint,
+        ["if not (max_ckpt_to_keep and isinstance(max_ckpt_to_keep, int)", "return"],
+    ),
+    "weights, optimizer, learning rate and random states are saved": (
+        "training.saving",
+        FSDPCheckpointManager.save_checkpoint,
+        [
+            "self.ensure_checkpoint_capacity(max_ckpt_to_keep)",
+            "torch.save(model_state_dict, model_path)",
+            "torch.save(optimizer_state_dict, optim_path)",
+            '"lr_scheduler": lr_scheduler_state_dict',
+            '"rng": self.get_rng_state()',
+            "self.register_checkpoint(local_path, max_ckpt_to_keep)",
         ],
     ),
     "one step": (
@@ -287,6 +349,36 @@ SOURCES: dict[str, tuple[str, Any, Sequence[str]]] = {
         ReplayBuffer.sample,
         ["last_debug_time = self._wait_for_next_poll(partition_id, last_debug_time)"],
     ),
+    "a failed group is refilled when no row of it is left": (
+        "training.failures",
+        ReplayBuffer._terminal_eviction_reasons,
+        ["failed_uids = self.failure_keys[partition_id] - materializable_uids"],
+    ),
+    "the buffer's snapshot holds every partition": (
+        "training.failures",
+        ReplayBuffer._sync_metadata_from_transfer_queue,
+        ["data = tq.kv_list()", "for partition_id, items in data.items()"],
+    ),
+    "a prompt is published when every session has settled": (
+        "training.failures",
+        WORKER_TQ._run_prompt,
+        ["session_errors = await _settle_session_tasks(tasks)", 'status = "failure"'],
+    ),
+    "images are opened where they have bytes": (
+        "training.dataset",
+        RLHFDataset._build_messages,
+        ['if "bytes" in image:', 'content_list.append({"type": "image", **image})'],
+    ),
+    "agent loops decode through the dataset's class": (
+        "training.dataset",
+        RLHFDataset.process_multi_modal_info,
+        ["lambda: cls._process_multi_modal_info(messages"],
+    ),
+    "a gradient that is not finite is not applied": (
+        "training.trainer",
+        FSDPEngine.optimizer_step,
+        ["if not torch.isfinite(grad_norm):", "self.optimizer.zero_grad()"],
+    ),
     "the buffer sleeps as long as it is told": (
         "training.trainer",
         ReplayBuffer._wait_for_next_poll,
@@ -325,6 +417,12 @@ SIGNATURES: dict[str, tuple[Callable[..., Any], str]] = {
         WORKER_TQ._run_prompt,
         "self, prompt, sampling_params, trajectory, trace",
     ),
+    "dataset._build_messages": (RLHFDataset._build_messages, "self, example, key"),
+    "dataset._process_multi_modal_info": (
+        RLHFDataset._process_multi_modal_info,
+        "messages, image_patch_size, config",
+    ),
+    "failures.sample": (ReplayBuffer.sample, "self, global_steps, partition_id, batch_size"),
     "agent_loop._run_agent_loop": (
         WORKER_TQ._run_agent_loop,
         "self, sampling_params, trajectory, agent_name, trace, kwargs",
@@ -424,19 +522,23 @@ def test_every_override_has_something_to_override(ours: type, base: type) -> Non
     """A method that verl calls must exist in verl, or CARE's would never be called."""
     own = {
         "_opens_rationale", "_publish", "_record", "_reflect", "_decode", "_note_skipped", "_piece",
+        "_close",
         "_assign_and_drop", "_read_rows", "_dump_all_rows", "_data_parallel_size",
-        "_num_mini_batches", "_score", "_response_text",
+        "_remove_folders", "remove_folders", "_num_mini_batches", "_score", "_response_text",
     }  # fmt: skip
     functions = {name for name, value in vars(ours).items() if inspect.isfunction(value)}
     missing = {name for name in functions - own if not hasattr(base, name)}
     assert not missing, f"{ours.__name__} overrides {missing}, which {base.__name__} has not"
 
 
-def test_the_workers_registered_calls_stay_registered() -> None:
-    """verl calls train_mini_batch and infer_batch within the actor, so ours need no dispatch."""
+def test_the_workers_calls_need_no_dispatch() -> None:
+    """verl calls what `CareTrainingWorker` overrides within the actor, not from the driver."""
     assert worker.CareActorRolloutRefWorker.actor_worker_cls is worker.CareTrainingWorker
     assert ActorRolloutRefWorker.actor_worker_cls is TrainingWorker
-    assert "train_mini_batch" not in vars(worker.CareTrainingWorker)
+    assert "self.actor.train_mini_batch(" in inspect.getsource(ActorRolloutRefWorker.update_actor)
+    scored = inspect.getsource(ActorRolloutRefWorker.compute_log_prob)
+    assert "self.actor.infer_batch(" in scored
+    assert "self.train_batch(" in inspect.getsource(TrainingWorker.train_mini_batch)
 
 
 def test_the_registries_know_care() -> None:

@@ -14,7 +14,7 @@ from care_verl.training import liveness
 from care_verl.training.liveness import (
     PING_SECONDS,
     ActorPings,
-    RolloutActorDiedError,
+    RunActorDiedError,
     check_while_polling,
     named,
 )
@@ -26,6 +26,7 @@ class FakeRay:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         self.answers: dict[str, Any] = dict.fromkeys(names)
         self.asked: list[str] = []
+        self.waited: list[float] = []
         self.now = 100.0
         monkeypatch.setattr(liveness.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(ray, "wait", self._wait)
@@ -37,7 +38,8 @@ class FakeRay:
     def _wait(
         self, pings: list[tuple[str, int]], num_returns: int, timeout: float
     ) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
-        assert (num_returns, timeout) == (len(pings), 0)
+        assert num_returns == len(pings)
+        self.waited.append(timeout)
         answered = [ping for ping in pings if self.answers[ping[0]] is not None]
         return answered, [ping for ping in pings if ping not in answered]
 
@@ -105,9 +107,35 @@ def test_a_dead_actor_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     fake.answers.update(
         {"reward worker 0": True, "agent-loop worker 1": ray.exceptions.ActorDiedError()}
     )
-    with pytest.raises(RolloutActorDiedError, match="^agent-loop worker 1 died") as error:
+    with pytest.raises(RunActorDiedError, match="^agent-loop worker 1 died") as error:
         ActorPings(fake.actors()).check()
     assert isinstance(error.value.__cause__, ray.exceptions.RayActorError)
+
+
+def test_an_error_that_follows_a_death_is_reported_as_that_death(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both have answered the ping before; only a fresh one tells."""
+    fake = FakeRay(monkeypatch, "training worker 0", "training worker 1")
+    pings = ActorPings(fake.actors())
+    pings.check()
+    fake.answers.update(
+        {"training worker 0": True, "training worker 1": ray.exceptions.ActorDiedError()}
+    )
+    gloo = RuntimeError("Connection closed by peer")
+    died = pytest.raises(RunActorDiedError, match="^training worker 1 died")
+    with died as error, pings.explaining():
+        raise gloo
+    assert error.value.__cause__ is gloo
+    assert fake.asked[2:] == ["training worker 0", "training worker 1"]
+    assert fake.waited == [0, liveness._WORD_COMES_WITHIN_S]
+
+
+def test_an_error_without_a_death_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeRay(monkeypatch, "one", "busy")
+    fake.answers["one"] = True
+    with pytest.raises(KeyError, match="a bug"), ActorPings(fake.actors()).explaining():
+        raise KeyError("a bug")
 
 
 def test_actors_are_numbered() -> None:
@@ -138,9 +166,9 @@ def test_a_failed_check_ends_the_wait() -> None:
     buffer = Buffer()
 
     def check() -> None:
-        raise RolloutActorDiedError("gone")
+        raise RunActorDiedError("gone")
 
     check_while_polling(buffer, check)
-    with pytest.raises(RolloutActorDiedError, match="gone"):
+    with pytest.raises(RunActorDiedError, match="gone"):
         buffer._wait_for_next_poll("train", 1.0)
     assert buffer.calls == []

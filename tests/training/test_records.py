@@ -7,16 +7,20 @@ carries these values is shown end to end.
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from care_verl.training.records import (
     RowRecord,
     as_embedding,
     read_accuracy,
+    read_reward,
     read_rule,
     response_logp,
+    reward_name,
 )
 
 from .samples import MALFORMED, WELL_FORMED, record, spans_of
@@ -37,7 +41,7 @@ def test_ranges_come_back_as_tuples() -> None:
 
 
 def test_accuracy_is_read_from_the_reward() -> None:
-    assert read_accuracy({"reward_extra_info": {"acc": True, "fmt": 0.0}}) == 1.0
+    assert read_accuracy({"reward_extra_info": {"acc": True, "fmt": 0.0}}, "a reward") == 1.0
 
 
 @pytest.mark.parametrize(
@@ -47,8 +51,34 @@ def test_accuracy_is_read_from_the_reward() -> None:
 def test_a_reward_without_accuracy_is_refused(
     extra_fields: dict[str, dict[str, float]], found: str
 ) -> None:
-    with pytest.raises(KeyError, match=f"{found} but no 'acc'"):
-        read_accuracy(extra_fields)
+    with pytest.raises(KeyError, match=f"a reward: the reward reports {found} but no 'acc'"):
+        read_accuracy(extra_fields, "a reward")
+
+
+@pytest.mark.parametrize("value", [0.5, 2, -1.0, math.nan, "1", None])
+def test_an_accuracy_that_is_neither_right_nor_wrong_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match=r"a reward: acc is .*; expected 0 or 1"):
+        read_accuracy({"reward_extra_info": {"acc": value}}, "a reward")
+
+
+def test_a_reward_is_any_finite_number() -> None:
+    assert [read_reward(value, "a reward") for value in (0.9, 1, True)] == [0.9, 1.0, 1.0]
+    assert read_reward(np.float32(-2.5), "a reward") == -2.5
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None, "1", np.nan])
+def test_a_reward_that_is_no_finite_number_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match=r"session 3: the reward is .*; expected a finite number"):
+        read_reward(value, "session 3")
+
+
+def test_the_reward_function_has_a_name() -> None:
+    own = {"path": "/x/reward.py", "name": "score"}
+    manager = {"name": "CareRewardManager"}
+    shipped = {"custom_reward_function": {"path": None}, "reward_manager": manager}
+    assert reward_name(OmegaConf.create({"reward": shipped})) == "reward manager CareRewardManager"
+    config = OmegaConf.create({"reward": {**shipped, "custom_reward_function": own}})
+    assert reward_name(config) == "reward function score of /x/reward.py"
 
 
 def test_the_verifiers_rule_is_read_from_the_reward() -> None:

@@ -6,6 +6,7 @@ The trainer is made without its constructor; that verl calls these methods in th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -24,8 +25,14 @@ from verl.workers.engine_workers import TrainingWorker
 from care_verl.algorithm import CareConfig
 from care_verl.training.dropping import drop_rows
 from care_verl.training.fields import CARE, EMBEDDING, IN_S_STAR
-from care_verl.training.policy_loss import CLIPPED, TRAINED, clip_rate
-from care_verl.training.trainer import CareTrainer, _plain_class
+from care_verl.training.policy_loss import CLIPPED, RATIO, TRAINED, clip_rate
+from care_verl.training.queue_rows import MASKS
+from care_verl.training.trainer import (
+    CareTrainer,
+    _plain_class,
+    failed_groups_limit,
+    skipped_updates,
+)
 from care_verl.training.worker import CareActorRolloutRefWorker, CareTrainingWorker
 
 from .samples import MemoryQueue, record, step_rows
@@ -177,14 +184,17 @@ def test_padding_is_dealt_over_the_mini_batches(
     tags = [{"is_padding": key not in trained} for key in "abcdefgh"]
     monkeypatch.setattr(PPOTrainerSync, "_balance_batch", lambda self, batch, *rest: batch)
     trainer = care_trainer(
-        batch_config(rows=8, mini=4), actor_rollout_wg=workers(), _all_rows_metrics={"care/x": 1.0}
+        batch_config(rows=8, mini=4),
+        actor_rollout_wg=workers(),
+        _all_rows_metrics={"care/x": 1.0},
+        _left_in_queue=5,
     )
     balanced = KVBatchMeta(partition_id="train", keys=list("abcdefgh"), tags=tags)
     monkeypatch.setattr(trainer, "_assign_and_drop", lambda batch: balanced)
     metrics: dict[str, float] = {}
     found = trainer._balance_batch(KVBatchMeta(), metrics)
     assert found.keys == ["a", "c", "b", "d", "e", "g", "f", "h"]
-    assert metrics == {"care/x": 1.0}
+    assert metrics == {"care/x": 1.0, "care/queue/rows": 5.0}
 
 
 def actor_config(composed: Composed) -> DictConfig:
@@ -193,7 +203,8 @@ def actor_config(composed: Composed) -> DictConfig:
 
 def test_an_update_is_cut_by_number_not_by_size(composed: Composed) -> None:
     """After the drop nobody knows a mini-batch's size; 32 prompts in eights are 4 updates."""
-    answer = {"mfu": 0.5, "grad_norm": 2.0, CLIPPED: [1.0, 2.0], TRAINED: [4.0, 8.0]}
+    counts = {CLIPPED: [1.0, 2.0], TRAINED: [4.0, 8.0], RATIO: [1e-6]}
+    answer = {"mfu": 0.5, "grad_norm": [1.0, 3.0], **counts}
     group, metrics = workers(answer), {}
     trainer = care_trainer(
         actor_config(composed),
@@ -209,7 +220,21 @@ def test_an_update_is_cut_by_number_not_by_size(composed: Composed) -> None:
         "perf/mfu/actor": 0.5,
         "actor/grad_norm": 2.0,
         "care/clip/negative_rate": 0.25,
+        "care/ratio/first_deviation": 1e-6,
+        "care/updates/skipped": 0.0,
     }
+
+
+def test_skipped_optimizer_steps_are_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """verl skips a step whose gradient is not finite, and says so on standard output only."""
+    assert skipped_updates([1.0, math.nan, math.inf]) == 2.0
+    assert "2 of 3 optimizer steps were skipped" in caplog.text
+    assert skipped_updates([1.0]) == 0.0
+
+
+@pytest.mark.parametrize(("prompts", "limit"), [(1, 16), (8, 16), (32, 64)])
+def test_failed_groups_of_a_step_have_a_limit(composed: Composed, prompts: int, limit: int) -> None:
+    assert failed_groups_limit(composed(f"data.train_batch_size={prompts}")) == limit
 
 
 def test_an_empty_update_is_left_out(composed: Composed) -> None:
@@ -226,8 +251,9 @@ def test_an_empty_update_is_left_out(composed: Composed) -> None:
 
 @pytest.mark.parametrize(("clipped", "trained", "rate"), [(3.0, 12.0, 0.25), (0.0, 0.0, 0.0)])
 def test_clip_rate(clipped: float, trained: float, rate: float) -> None:
-    metrics = {f"actor/{CLIPPED}": clipped, f"actor/{TRAINED}": trained, "actor/lr": 0.1}
-    assert clip_rate(metrics) == {"actor/lr": 0.1, "care/clip/negative_rate": rate}
+    metrics = {f"actor/{CLIPPED}": clipped, f"actor/{TRAINED}": trained, f"actor/{RATIO}": 1e-6}
+    expected = {"actor/lr": 0.1, RATIO: 1e-6, "care/clip/negative_rate": rate}
+    assert clip_rate({**metrics, "actor/lr": 0.1}) == expected
 
 
 def test_scores_of_all_rows_win_over_those_of_the_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,13 +310,31 @@ def test_a_step_without_any_update_can_be_logged(composed: Composed, queue: Memo
 def test_a_mini_batch_is_divided_by_its_rows_in_s_star(
     monkeypatch: pytest.MonkeyPatch, votes: list[float]
 ) -> None:
-    """A mini-batch of padding alone must not be divided by zero: verl's KL would be 0/0."""
+    """A mini-batch of padding alone must not be divided by zero: verl's KL would be 0/0.
+
+    Rows outside S* arrive with empty masks, whatever they came with: that KL takes in every row
+    that has one.
+    """
     seen: list[Any] = []
     monkeypatch.setattr(TrainingWorker, "train_batch", lambda worker, data: seen.append(data))
     worker: Any = object.__new__(CareTrainingWorker)
     worker.engine = SimpleNamespace(get_data_parallel_group=lambda: None)
     worker.device_name = "cpu"
-    data = tu.get_tensordict({IN_S_STAR: torch.tensor(votes)[:, None]}, {})
+    masks = [torch.ones(length, dtype=torch.int64) for length in (2, 3, 1)]
+    nested = {name: torch.nested.as_nested_tensor(masks, layout=torch.jagged) for name in MASKS}
+    data = tu.get_tensordict({IN_S_STAR: torch.tensor(votes)[:, None], **nested}, {})
     worker.train_batch(data)
     (data,) = seen
     assert tu.get(data, "global_batch_size") == max(1, sum(votes))
+    for name in MASKS:
+        kept = [mask.float().mean().item() for mask in data[name].unbind()]
+        assert kept == votes
+
+
+def test_padding_is_still_known_as_padding_after_a_write(queue: MemoryQueue) -> None:
+    """verl's own write of the old log-probabilities returns the tags that the queue has."""
+    batch, rows = fill(queue, [5, 4, 3])
+    kept, _ = drop_rows(batch, rows, torch.tensor([1.0, 0.0, 0.0]), multiple=2)
+    written = queue.kv_batch_put(keys=kept.keys, partition_id="train")
+    assert kept.keys == ["u_0_0", "u_2_0"]
+    assert [bool(tag.get("is_padding")) for tag in written.tags] == [False, True]

@@ -14,7 +14,12 @@ from rich.progress import Progress
 
 from care_verl.data.embedded.logged_run import logged_run
 from care_verl.data.embedded.prepare import EmbeddedPaths, prepare_embedded
-from care_verl.data.embedded.sft_command import BATCH_ROWS, COLD_START_STEPS, sft_command
+from care_verl.data.embedded.sft_command import (
+    BATCH_ROWS,
+    COLD_START_STEPS,
+    ONE_PROCESS,
+    sft_command,
+)
 from care_verl.data.whole import all_or_nothing
 
 __all__ = ["EmbeddedPaths", "cold_start", "prepare_embedded"]
@@ -43,8 +48,12 @@ def cold_start(
         logged_run(
             sft_command(paths.model, paths.sft, checkpoints, seed, steps),
             paths.root / "cold_start.log",
-            # Threads that spin while they wait take the cores from the process that loads data.
-            {"VERL_FILE_LOGGER_PATH": str(metrics), "OMP_WAIT_POLICY": "PASSIVE"},
+            {
+                **ONE_PROCESS,
+                "VERL_FILE_LOGGER_PATH": str(metrics),
+                # Threads that spin while they wait take the cores from the process that loads data.
+                "OMP_WAIT_POLICY": "PASSIVE",
+            },
             _bar(progress, steps, metrics),
         )
         exported = checkpoints / f"global_step_{steps}" / "huggingface"

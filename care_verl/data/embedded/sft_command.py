@@ -8,9 +8,20 @@ BATCH_ROWS = 32
 LEARNING_RATE = 1.5e-3
 WARMUP_STEPS = 20
 
+ONE_PROCESS = {
+    "RANK": "0",
+    "LOCAL_RANK": "0",
+    "WORLD_SIZE": "1",
+    "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "0",
+}
+"""What a launcher would set. torchrun's own store listens on all interfaces."""
+
 
 def sft_command(model: Path, data: Path, out: Path, seed: int, steps: int) -> list[str]:
     """Train `model` on `data` for `steps` steps on one CPU process; export to `out`.
+
+    To be run with the variables of `ONE_PROCESS`.
 
     fp32 throughout, as the rollouts are: what is left of a difference between trainer and vLLM is
     then rounding, and the ratio of a policy to itself is one.
@@ -46,6 +57,5 @@ def sft_command(model: Path, data: Path, out: Path, seed: int, steps: int) -> li
         "trainer.default_local_dir": out,
         "checkpoint.save_contents": "[model,hf_model]",
     }
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1"]
     arguments = [f"{key}={value}" for key, value in overrides.items()]
-    return [*torchrun, "-m", "verl.trainer.sft_trainer", *arguments]
+    return [sys.executable, "-m", "verl.trainer.sft_trainer", *arguments]

@@ -1,0 +1,95 @@
+"""Groups that lost a session: thrown away whole, reported by a worker, counted by the trainer.
+
+Advantages compare the rows of a group, so a group without all of its rows is not compared. Its rows
+leave the queue before verl is told that it failed; verl then drops the prompt for this step, or
+draws another one with `trainer.v1.sampler.sync_refill_failed_groups=True`.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import ray
+import transfer_queue as tq
+
+from care_verl.training.liveness import check_while_polling
+
+REPORTS = "care_failed_groups"
+"""A partition of the queue of its own; its keys are prompts, its only tag the cause."""
+
+CAUSE = "cause"
+ROWS = "train"
+_LONGEST_CAUSE = 1000
+
+
+class GroupsFailedError(RuntimeError):
+    """So many groups failed in one step that the cause is not one bad row."""
+
+
+async def discard_group(uid: str, cause: str) -> None:
+    """Remove every row of a group from the queue and report it. Nobody may be adding rows."""
+    listed = await tq.async_kv_list(ROWS)
+    rows = [key for key in listed.get(ROWS, {}) if key.startswith(f"{uid}_")]
+    if rows:
+        await tq.async_kv_clear(keys=rows, partition_id=ROWS)
+    await tq.async_kv_put(key=uid, partition_id=REPORTS, tag={CAUSE: cause})
+
+
+def one_line(error: BaseException) -> str:
+    """Type and message of an error; of one that a Ray actor raised, without Ray's wrapping."""
+    inner = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+    return " ".join(f"{type(inner).__name__}: {inner}".split())[:_LONGEST_CAUSE]
+
+
+class FailedGroups:
+    """Watches a verl replay buffer for groups that were discarded.
+
+    Args:
+        replay_buffer: the trainer's; its snapshot of the queue holds the reports too.
+        limit: failed groups of one step that end the run. Without it a fault that is in every
+            group would be answered with new prompts for ever.
+    """
+
+    def __init__(self, replay_buffer: Any, limit: int) -> None:
+        self._buffer = replay_buffer
+        self._limit = limit
+        check_while_polling(replay_buffer, self._check)
+        replay_buffer.sample = self._explained(replay_buffer.sample)
+
+    def take(self) -> int:
+        """How many groups failed since the last call."""
+        reports = list(self._reports())
+        if reports:
+            tq.kv_clear(keys=reports, partition_id=REPORTS)
+        return len(reports)
+
+    def _reports(self) -> dict[str, dict[str, str]]:
+        return dict(self._buffer.partitions.get(REPORTS, {}))
+
+    def _check(self) -> None:
+        if len(self._reports()) > self._limit:
+            raise self._error()
+
+    def _explained(self, sample: Any) -> Any:
+        """verl's `sample`, which says only that nothing is left where every group failed."""
+
+        @functools.wraps(sample)
+        def explained(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return sample(*args, **kwargs)
+            except RuntimeError as error:
+                if not self._reports() or isinstance(error, GroupsFailedError):
+                    raise
+                raise self._error() from error
+
+        return explained
+
+    def _error(self) -> GroupsFailedError:
+        reports = self._reports()
+        first = next(iter(reports.values()))[CAUSE]
+        return GroupsFailedError(
+            f"{len(reports)} groups failed in this step, which ends the run; the first: {first}. "
+            "Every failure is logged above, with its traceback. Mend the cause and resume from the "
+            "last checkpoint"
+        )

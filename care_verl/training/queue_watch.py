@@ -1,0 +1,59 @@
+"""A death of verl's queue ends the run: calls into it would wait for an answer for ever.
+
+The queue's controller and storages are actors behind sockets, and a socket does not tell that its
+other end is gone. The trainer may be waiting in such a call, so a thread watches and a signal gets
+the trainer out.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import transfer_queue.interface
+
+from care_verl.training.liveness import PING_SECONDS, ActorPings, RunActorDiedError, named
+
+# Nobody else's: batch systems and Python's tools use the named ones.
+_INTERRUPT = signal.SIGRTMIN + 5
+
+
+def queue_actors() -> dict[str, Any]:
+    """The actors of the queue that this process started, by name."""
+    controller = {"the controller of the queue": transfer_queue.interface._TQ_CONTROLLER}
+    storages = (transfer_queue.interface._TQ_STORAGE or {}).get("SimpleStorage") or {}
+    return controller | named("storage of the queue", list(storages.values()))
+
+
+@contextmanager
+def watching_queue() -> Iterator[None]:
+    """Within it, in the main thread, the death of the queue raises RunActorDiedError."""
+    over = threading.Event()
+    found: list[RunActorDiedError] = []
+    trainer = threading.get_ident()
+    pings = ActorPings(queue_actors())
+
+    def watch() -> None:
+        while not over.wait(PING_SECONDS):
+            try:
+                pings.check()
+            except RunActorDiedError as error:
+                found.append(error)
+                signal.pthread_kill(trainer, _INTERRUPT)
+                return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if not over.is_set():
+            raise found[0]
+
+    before = signal.signal(_INTERRUPT, interrupt)
+    threading.Thread(target=watch, name="care-queue-watch", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+        signal.signal(_INTERRUPT, before)

@@ -1,0 +1,128 @@
+"""verl's saving and loading of checkpoints, made whole or absent (`checkpoints`)."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from omegaconf import DictConfig, open_dict
+
+from care_verl.training.checkpoints import CheckpointError, Checkpoints
+from care_verl.training.manifest import MANIFEST, problem
+
+logger = logging.getLogger(__name__)
+
+Remove = Callable[[Sequence[Path]], None]
+
+
+class DeferredCallback:
+    """In the place of the user's checkpoint callback until the checkpoint is whole."""
+
+    def __init__(self) -> None:
+        self._calls: list[dict[str, Any]] = []
+
+    def on_save(self, **arguments: Any) -> None:
+        """Keep the call."""
+        self._calls.append(arguments)
+
+    def replay(self, callback: Any) -> None:
+        """Make the calls."""
+        for arguments in self._calls:
+            callback.on_save(**arguments)
+
+
+@contextmanager
+def whole_save(config: DictConfig, step: int, remove: Remove) -> Iterator[None]:
+    """Around verl's `_save_checkpoint`, which writes without removing any older checkpoint.
+
+    `remove` gets the folders that may go by `trainer.max_actor_ckpt_to_keep`: before the save those
+    that verl would remove then, to make room, but never the newest whole one.
+
+    Raises:
+        CheckpointError: something could not be written. What was is removed.
+    """
+    checkpoints, keep = Checkpoints.of(config), _kept(config)
+    try:
+        if keep is not None:
+            remove(checkpoints.superseded(step, max(keep - 1, 1)))
+        checkpoints.begin(step)
+        rotation = {"max_actor_ckpt_to_keep": None, "remove_previous_ckpt_in_save": False}
+        with _changed(config, **rotation):
+            yield
+        checkpoints.complete(step)
+    except (OSError, RuntimeError, ray.exceptions.RayError) as error:
+        message = _failure(checkpoints, step, error)
+        checkpoints.discard(step)
+        raise CheckpointError(message) from error
+    if keep is not None:
+        remove(checkpoints.superseded(step, keep - 1))
+
+
+@contextmanager
+def resuming_whole(config: DictConfig) -> Iterator[None]:
+    """Around verl's `_load_checkpoint`: it loads a whole checkpoint or, at a first start, none.
+
+    Raises:
+        CheckpointError: the checkpoint that was asked for is not whole, or none is left.
+    """
+    mode, named = config.trainer.resume_mode, config.trainer.resume_from_path
+    if mode == "auto":
+        newest = Checkpoints.of(config).newest_whole()
+        if newest is None:
+            logger.info("no checkpoint in %s: training from scratch", Checkpoints.of(config).root)
+            with _changed(config, resume_mode="disable"):
+                yield
+        else:
+            with _changed(config, resume_mode="resume_path", resume_from_path=str(newest)):
+                yield
+        return
+    if mode == "resume_path" and isinstance(named, str):
+        _require_whole(Path(named).absolute())
+    yield
+
+
+def _require_whole(folder: Path) -> None:
+    reason = problem(folder, named=True)
+    if reason is not None:
+        raise CheckpointError(
+            f"trainer.resume_from_path = {str(folder)!r} is not a whole checkpoint: {reason}. Name "
+            f"one that has {MANIFEST}, or use trainer.resume_mode=auto, which finds the newest"
+        )
+
+
+def _kept(config: DictConfig) -> int | None:
+    """How many checkpoints are to stay; None for all."""
+    if config.trainer.get("remove_previous_ckpt_in_save", False):
+        return 1
+    keep = config.trainer.get("max_actor_ckpt_to_keep", None)
+    return int(keep) if keep is not None and keep > 0 else None
+
+
+def _failure(checkpoints: Checkpoints, step: int, error: Exception) -> str:
+    inner = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+    cause = " ".join(f"{type(inner).__name__}: {inner}".split())
+    place = next(path for path in (checkpoints.root, *checkpoints.root.parents) if path.exists())
+    return (
+        f"the checkpoint {checkpoints.folder(step)} could not be written; {place} has "
+        f"{shutil.disk_usage(place).free / 2**20:.0f} MiB free. What was written of it is removed; "
+        f"{checkpoints.describe_newest(but=step)}. Make room, or mend what the error names, and "
+        f"start the run again to go on from there. The error: {cause}"
+    )
+
+
+@contextmanager
+def _changed(config: DictConfig, **values: Any) -> Iterator[None]:
+    """Other values of `trainer` for a while."""
+    before = {name: config.trainer.get(name, None) for name in values}
+    with open_dict(config):
+        config.trainer.update(values)
+    try:
+        yield
+    finally:
+        with open_dict(config):
+            config.trainer.update(before)

@@ -1,0 +1,70 @@
+"""Seeds of the requests of a run (`algorithm.care.seeded`).
+
+vLLM samples requests without a seed from one stream of random numbers, in the order in which they
+happen to share steps; a request with a seed has a stream of its own. Every request of a seeded run
+gets one: vLLM's CPU sampler ignores all seeds of a step in which one request has none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig
+
+from care_verl.algorithm import CareConfig
+from care_verl.algorithm.draws import decoding_seed
+
+ROLLOUT, REFLECTION, VALIDATION = "rollout", "reflection", "validation"
+
+
+@dataclass(frozen=True)
+class Seeding:
+    """Puts seeds into sampling parameters; leaves them as they are where `seed` is None."""
+
+    seed: int | None
+
+    @classmethod
+    def of(cls, config: DictConfig, care: CareConfig) -> Seeding:
+        """`actor_rollout_ref.rollout.seed` of a seeded run."""
+        return cls(int(config.actor_rollout_ref.rollout.seed) if care.seeded else None)
+
+    def rollout(self, sampling: Mapping[str, Any], uid: str, session: int) -> dict[str, Any]:
+        """For one session of a training prompt."""
+        return self._with(sampling, ROLLOUT, uid, session)
+
+    def reflection(self, sampling: Mapping[str, Any], uid: str) -> dict[str, Any]:
+        """For the one reflection of a training prompt."""
+        return self._with(sampling, REFLECTION, uid, 0)
+
+    def validation(
+        self, sampling: Mapping[str, Any], trajectory: Mapping[str, Any], fields: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """For one session of a validation prompt, given verl's trajectory info and its fields.
+
+        verl names these prompts at random and shuffles them; they are told by their index and text.
+        """
+        if self.seed is None:
+            return dict(sampling)
+        step = int(trajectory["step"])
+        told_by = json.dumps([step, str(fields["index"]), _texts(fields["raw_prompt"])])
+        return self._with(sampling, VALIDATION, told_by, fields["session_id"])
+
+    def _with(
+        self, sampling: Mapping[str, Any], purpose: str, uid: str, session: int
+    ) -> dict[str, Any]:
+        if self.seed is None:
+            return dict(sampling)
+        return {**sampling, "seed": decoding_seed(self.seed, uid, int(session), purpose)}
+
+
+def _texts(messages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The texts of a prompt, whose contents are texts or lists of texts and media."""
+    texts = []
+    for message in messages:
+        content = message["content"]
+        parts = [{"text": content}] if isinstance(content, str) else content
+        texts += [str(part["text"]) for part in parts if "text" in part]
+    return texts
