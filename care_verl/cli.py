@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from care_verl.certificate.command import certificate
 from care_verl.court_command import court
 from care_verl.data import commands as data
 
@@ -45,6 +46,7 @@ def demo(
         console.print(table)
 
 
+app.command()(certificate)
 app.command()(court)
 
 if __name__ == "__main__":
