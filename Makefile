@@ -1,6 +1,7 @@
 # make demo    trains a tiny vision-language model with CARE on this machine's CPU
 # make test    checks and tests, those included that train through verl's own command line
-# Both set up .venv first; once is enough.
+# make proofs  kills, faults and cuts that take too long for every change
+# All set up .venv first; once is enough.
 
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done)
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
@@ -10,13 +11,16 @@ STAMP := .venv/.installed
 # OpenMP threads that spin while they wait take the cores from the other processes of a run.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test check setup clean
+.PHONY: demo test proofs check setup clean
 
 demo: setup
 	$(BIN)/care-verl demo $(ARGS)
 
 test: check
 	$(BIN)/python -m pytest $(ARGS)
+
+proofs: setup
+	$(BIN)/python -m pytest -m proof $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .

@@ -46,6 +46,7 @@ DEV = [
     "psutil>=5.9",
     "pytest>=8",
     "ruff>=0.9",
+    "scipy>=1.13",
 ]
 
 setup(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -30,7 +32,8 @@ class Run:
     def __enter__(self) -> Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         # Unix sockets in Ray's folder must have short paths.
-        self._ray = tempfile.TemporaryDirectory(prefix="ray")
+        self._temporary = tempfile.TemporaryDirectory(prefix="care")
+        self._before = _sockets() | _shared_memory()
         self.mark = f"CARE_TEST_RUN={self.folder}"
         name, value = self.mark.split("=")
         environment = {
@@ -38,11 +41,12 @@ class Run:
             "VERL_FILE_LOGGER_PATH": str(self.folder / "metrics.jsonl"),
             "TENSORBOARD_DIR": str(self.folder / "tensorboard"),
             "OMP_WAIT_POLICY": "PASSIVE",
+            "TMPDIR": self._temporary.name,
             name: value,
             **self.environment,
         }
         command = [sys.executable, "-m", "verl.trainer.main_ppo", *self.overrides]
-        command += [f"+ray_kwargs.ray_init._temp_dir={self._ray.name}"]
+        command += [f"+ray_kwargs.ray_init._temp_dir={self._temporary.name}/ray"]
         self._output = (self.folder / "run.log").open("wb")
         self.process = subprocess.Popen(
             command,
@@ -59,7 +63,7 @@ class Run:
             process.kill()
         self.process.wait()
         self._output.close()
-        self._ray.cleanup()
+        self._temporary.cleanup()
 
     def processes(self) -> list[psutil.Process]:
         """Every living process of this run, found by its environment: children of any depth."""
@@ -76,6 +80,28 @@ class Run:
     def named(self, text: str) -> list[psutil.Process]:
         """Living processes of this run with `text` in their command line."""
         return [p for p in self.processes() if text in " ".join(p.cmdline())]
+
+    def leftovers(self, within: float = 20.0) -> list[str]:
+        """What is left of the run, once it has ended and `within` seconds to settle are over.
+
+        Living processes; files and folders in its temporary folder, sockets in /tmp and shared
+        memory, as far as no living process has them open. Kept by Ray and verl in any run, and not
+        listed: Ray's folder of logs, and verl's empty lock files.
+        """
+        deadline = time.monotonic() + within
+        while (found := self._leftovers()) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        return found
+
+    def _leftovers(self) -> list[str]:
+        processes = []
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                processes.append(" ".join(process.cmdline()))
+        kept = ("ray", "ckpt_")
+        names = [p for p in Path(self._temporary.name).iterdir() if not p.name.startswith(kept)]
+        new = (_sockets() | _shared_memory()) - self._before
+        return processes + sorted(map(str, names)) + sorted(new - _in_use(new))
 
     def finish(self, timeout: float = TIMEOUT_S) -> int:
         """Wait for the end; its exit status."""
@@ -108,3 +134,36 @@ class Run:
 
     def tail(self, lines: int = 60) -> str:
         return "\n".join(self.log.splitlines()[-lines:])
+
+
+def _sockets() -> set[str]:
+    """Unix sockets in /tmp, where verl and vLLM make theirs whatever TMPDIR says."""
+    return {entry.path for entry in os.scandir("/tmp") if _is_socket(entry.path)}
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _shared_memory() -> set[str]:
+    return {entry.path for entry in os.scandir("/dev/shm")}
+
+
+def _in_use(paths: set[str]) -> set[str]:
+    """Those that a living process, of whatever run, listens on or has mapped."""
+    held = Path("/proc/net/unix").read_text()
+    for process in Path("/proc").glob("[0-9]*/maps"):
+        with contextlib.suppress(OSError):
+            held += process.read_text()
+    # A semaphore's creator maps it under a name that is gone, so inodes count as well.
+    return {path for path in paths if path in held or f" {_inode(path)} " in held}
+
+
+def _inode(path: str) -> int:
+    try:
+        return os.lstat(path).st_ino
+    except FileNotFoundError:
+        return -1

@@ -1,6 +1,6 @@
 """verl's single-turn agent, one rollout at a time and always in the same order.
 
-vLLM samples from one random stream (per-request seeds do not work in its CPU build), so two runs
+vLLM samples from one random stream (verl sends requests without seeds of their own), so two runs
 with the same weights sample the same tokens when requests never share a batch and come in the same
 order. Sessions start in an order that depends on timing: they wait here until all of a step are
 there, and go on sorted by prompt and session.

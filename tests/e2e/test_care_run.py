@@ -6,6 +6,10 @@ which two steps cannot show (`care-verl demo` does).
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +25,8 @@ def run(overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Run:
     settings = [
         *overrides,
         "+algorithm.care.embedding.cross_check=True",
+        "+algorithm.care.capture.step=1",
+        f"+algorithm.care.capture.folder={folder / 'captures'}",
         f"trainer.default_local_dir={folder / 'checkpoints'}",
         f"trainer.rollout_data_dir={folder / 'rollouts'}",
         # Small enough to preempt and to cut prompts into chunks while 256 rollouts wait.
@@ -101,6 +107,26 @@ def test_tensorboard_and_checkpoint_are_there(run: Run) -> None:
     assert list((run.folder / "tensorboard").rglob("events.out.tfevents.*"))
     exported = run.folder / "checkpoints" / "global_step_2" / "actor" / "huggingface"
     assert (exported / "model.safetensors").exists()
+
+
+def test_the_update_is_the_same_however_it_is_cut(run: Run, tmp_path: Path) -> None:
+    """`care-verl certificate` on step 1, fifteen rows of S* and all dropped ones.
+
+    Images and positions are the run's; that verl's packed rows and CUDA kernels agree too is not
+    shown on a CPU.
+    """
+    command = [sys.executable, "-m", "care_verl.cli", "certificate", str(run.folder / "captures")]
+    command += ["--out", str(tmp_path), "--rows", "15"]
+    # One thread: for tensors of this size more of them only wait for each other.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "certificate.json").read_text())
+    assert found["breaches"] == []
+    for kind in ("mixed groups", "rescued groups", "failed reflections", "dropped rows"):
+        assert found["chosen"][kind] > 0, kind
+    assert min(found["facts"]["displaced policy"]["clipped"]) > 0
+    assert {len(item["rows"]) for item in found["measurements"]} == {1, 2}
 
 
 def test_nothing_is_left_running(run: Run) -> None:

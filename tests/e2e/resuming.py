@@ -1,0 +1,117 @@
+"""What the tests of resumption share: a run of four steps, killed and started again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from care_verl.training.capture_file import CapturedRow, read_capture
+
+from .faults import SMALL
+from .running import Run
+
+STEPS = 4
+SETTLED_S = 30.0
+"""Within this time after a kill, nothing of the run is left."""
+
+MEASURED = ("timing_", "actor/perf/", "perf/mfu/", "perf/time_per_step", "perf/throughput")
+"""Beginnings of the names of metrics of time, memory and speed."""
+
+
+@dataclass
+class Story:
+    """Runs with the same command line; each start has a folder of its own for log and metrics."""
+
+    folder: Path
+    overrides: list[str]
+    extra: list[str] = field(default_factory=list)
+    starts: int = 0
+
+    def run(self, environment: dict[str, str] | None = None) -> Run:
+        """The next start."""
+        self.starts += 1
+        settings = [
+            *[*self.overrides, *SMALL, *self.extra],
+            f"trainer.total_training_steps={STEPS}",
+            "trainer.save_freq=1",
+            "trainer.max_actor_ckpt_to_keep=2",
+            "trainer.resume_mode=auto",
+            f"trainer.default_local_dir={self.checkpoints}",
+            f"trainer.rollout_data_dir={self.folder / 'rollouts'}",
+            f"+algorithm.care.capture.step={STEPS}",
+            f"+algorithm.care.capture.folder={self.folder / 'capture'}",
+        ]
+        return Run(self.folder / f"start{self.starts}", settings, environment or {})
+
+    def finish(self) -> Run:
+        """The next start, to its end."""
+        with self.run() as run:
+            assert run.finish() == 0, run.tail()
+            assert run.leftovers() == []
+        return run
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    def rollouts(self, step: int) -> list[dict[str, Any]]:
+        """Every row of a step: prompt, response, gold answer, score and name."""
+        lines = (self.folder / "rollouts" / f"{step}.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def captured(self) -> list[CapturedRow]:
+        """Every row of the last step with roles, advantages and log-probabilities."""
+        return read_capture(self.folder / "capture" / f"step_{STEPS}.safetensors").rows
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The policy behind the last step."""
+        exported = self.checkpoints / f"global_step_{STEPS}" / "actor" / "huggingface"
+        return load_file(exported / "model.safetensors")
+
+
+def metrics_of(run: Run) -> dict[int, dict[str, Any]]:
+    """Metrics by step, but for those of time, memory and speed."""
+    return {
+        step: {name: value for name, value in data.items() if not name.startswith(MEASURED)}
+        for step, data in run.metrics()
+    }
+
+
+def assert_same_steps(resumed: Story, run: Run, reference: Story, whole: Run, first: int) -> None:
+    """The steps from `first` on are those of the uninterrupted run, bit for bit."""
+    there, here = metrics_of(whole), metrics_of(run)
+    assert sorted(here) == list(range(first, STEPS + 1)), run.tail()
+    for step in here:
+        assert reference.rollouts(step) == resumed.rollouts(step), f"rollouts of step {step}"
+        differing = {
+            name: (there[step].get(name), here[step].get(name))
+            for name in there[step].keys() | here[step].keys()
+            if there[step].get(name) != here[step].get(name)
+        }
+        assert differing == {}, f"metrics of step {step}"
+    for expected, found in zip(reference.captured(), resumed.captured(), strict=True):
+        assert_same_row(expected, found)
+    weights = reference.weights()
+    assert weights.keys() == resumed.weights().keys()
+    for name, weight in resumed.weights().items():
+        assert torch.equal(weight, weights[name]), f"{name} after step {STEPS}"
+
+
+def assert_same_row(expected: CapturedRow, found: CapturedRow) -> None:
+    """Role, advantages, tokens, spans, log-probabilities of both engines and of the reference."""
+    for name, value in vars(expected).items():
+        other = getattr(found, name)
+        if isinstance(value, torch.Tensor):
+            same = isinstance(other, torch.Tensor) and torch.equal(value, other)
+        elif name == "media":
+            same = value.keys() == other.keys() and all(
+                torch.equal(value[key], other[key]) for key in value
+            )
+        else:
+            same = value == other
+        assert same, f"{name} of {expected.uid}, session {expected.session}"
