@@ -7,7 +7,6 @@ limit. Nothing can interrupt such a call but the end of the process that waits i
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,9 @@ from typing import Any
 
 import ray
 
-logger = logging.getLogger(__name__)
+from care_verl.logs import logger_of
+
+logger = logger_of(__name__)
 
 # The driver may trip over a death before word of it has come.
 _WORD_COMES_WITHIN_S = 3.0

@@ -6,7 +6,6 @@ therefore runs the group stage before it returns, and the trainer never sees hal
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
@@ -17,6 +16,7 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ
 
 from care_verl.algorithm import token_spans
+from care_verl.logs import logger_of
 from care_verl.training.activation import require_active
 from care_verl.training.configuration import care_config
 from care_verl.training.failures import discard_group, one_line
@@ -46,7 +46,7 @@ from care_verl.training.reflection import ReflectionPrompts
 from care_verl.training.seeding import Seeding
 from care_verl.vocabulary import end_token_ids, vocab_bytes
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 # Ray forbids to subclass an actor class; the plain class stands behind it.
 _WorkerBase: Any = AgentLoopWorkerTQ.__ray_metadata__.modified_class.__ray_actor_class__

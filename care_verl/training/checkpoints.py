@@ -7,7 +7,6 @@ of other nodes.
 
 from __future__ import annotations
 
-import logging
 import re
 import shutil
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from care_verl.data.whole import write_text
+from care_verl.logs import logger_of
 from care_verl.training import manifest
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 TRACKER = "latest_checkpointed_iteration.txt"
 _FOLDER = re.compile(r"global_step_(\d+)")

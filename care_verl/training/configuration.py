@@ -7,17 +7,17 @@ force.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from care_verl.algorithm import CareConfig
+from care_verl.logs import logger_of
 from care_verl.training.fields import HARVEST
 from care_verl.training.refusals import refuse_unsupported
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 ESTIMATOR = "care"
 TRAINER_MODE = "care_verl_plugin"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,10 +11,11 @@ from typing import Any
 import ray
 from omegaconf import DictConfig, open_dict
 
+from care_verl.logs import logger_of
 from care_verl.training.checkpoints import CheckpointError, Checkpoints
 from care_verl.training.manifest import MANIFEST, problem
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 Remove = Callable[[Sequence[Path]], None]
 

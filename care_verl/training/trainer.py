@@ -7,7 +7,6 @@ same G.
 
 from __future__ import annotations
 
-import logging
 import math
 import shutil
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from verl.utils.metric import reduce_metrics
 from verl.utils.py_functional import rename_dict
 from verl.workers.engine_workers import ActorRolloutRefWorker
 
+from care_verl.logs import logger_of
 from care_verl.training.capture import StepCapture
 from care_verl.training.configuration import care_config
 from care_verl.training.cross_check import measured_distance, put_ranges
@@ -43,7 +43,7 @@ from care_verl.training.saving import DeferredCallback, resuming_whole, whole_sa
 from care_verl.training.token_credit import Fields, credit_fields, no_credit
 from care_verl.training.worker import CareActorRolloutRefWorker
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 POLL_SECONDS = 0.05
 """verl's replay buffer sleeps 2 s between looks; a small model decodes a batch in less."""

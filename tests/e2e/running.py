@@ -81,6 +81,17 @@ class Run:
         """Living processes of this run with `text` in their command line."""
         return [p for p in self.processes() if text in " ".join(p.cmdline())]
 
+    def listeners(self) -> set[tuple[str, str, int]]:
+        """Where this run listens now: role, address and port of every TCP socket."""
+        found = set()
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                who = " ".join(process.cmdline())[:80]
+                for connection in process.net_connections("tcp"):
+                    if connection.status == psutil.CONN_LISTEN:
+                        found.add((who, *connection.laddr))
+        return found
+
     def leftovers(self, within: float = 20.0) -> list[str]:
         """What is left of the run, once it has ended and `within` seconds to settle are over.
 

@@ -6,10 +6,12 @@ which two steps cannot show (`care-verl demo` does).
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -19,8 +21,15 @@ from .running import Run
 pytestmark = pytest.mark.e2e
 
 
+@dataclass
+class FinishedRun(Run):
+    """A run, and where it listened when its first step was over."""
+
+    listened: set[tuple[str, str, int]] = field(default_factory=set)
+
+
 @pytest.fixture(scope="module")
-def run(overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     folder = tmp_path_factory.mktemp("care")
     settings = [
         *overrides,
@@ -33,7 +42,9 @@ def run(overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Run:
         "actor_rollout_ref.rollout.max_num_batched_tokens=256",
         "+actor_rollout_ref.rollout.engine_kwargs.vllm.num_gpu_blocks_override=64",
     ]
-    with Run(folder, settings) as run:
+    with FinishedRun(folder, settings) as run:
+        run.wait_for_step(1)
+        run.listened = run.listeners()
         status = run.finish()
         assert status == 0, run.tail()
         return run
@@ -67,9 +78,32 @@ def test_the_harvest_agrees_with_the_actor(run: Run) -> None:
 
 
 def test_old_log_probabilities_are_those_of_the_rollout(run: Run) -> None:
-    """Reflected rows too: rho is 1 at the first update, up to rounding."""
+    """Reflected rows too: each is scored under exactly the context it was decoded in.
+
+    A wrong context is beyond 0.1 (`tests/training/test_parity_context`).
+    """
     for _, data in run.metrics():
         assert data["training/rollout_probs_diff_max"] < 1e-3
+        for kind in ("original", "reflected"):
+            assert 0 < data[f"care/parity/{kind}_mean"] <= data[f"care/parity/{kind}_max"] < 5e-3
+
+
+def test_the_first_ratio_of_an_update_is_one(run: Run) -> None:
+    """The actor that updates scores the rows as the one that gave the old log-probabilities."""
+    for _, data in run.metrics():
+        assert data["care/ratio/first_deviation"] < 1e-4
+
+
+def test_the_queue_is_empty_between_steps(run: Run) -> None:
+    """Dropped rows, padding and prompts too."""
+    assert [data["care/queue/rows"] for _, data in run.metrics()] == [0, 0]
+
+
+def test_the_run_listens_on_loopback_only(run: FinishedRun) -> None:
+    """Ray, vLLM's server, the queue and torch.distributed, as far as they listen on TCP."""
+    for name in ("ray::CareVLLMServer", "gcs_server", "ray::TransferQueueController"):
+        assert any(name in who for who, *_ in run.listened), run.listened
+    assert [at for at in run.listened if not ipaddress.ip_address(at[1]).is_loopback] == []
 
 
 def test_the_update_has_a_gradient_and_the_named_metrics(run: Run) -> None:
