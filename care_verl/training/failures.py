@@ -12,6 +12,7 @@ from typing import Any
 
 import ray
 import transfer_queue as tq
+from omegaconf import DictConfig
 
 from care_verl.training.liveness import check_while_polling
 
@@ -93,3 +94,8 @@ class FailedGroups:
             "Every failure is logged above, with its traceback. Mend the cause and resume from the "
             "last checkpoint"
         )
+
+
+def failed_groups_limit(config: DictConfig) -> int:
+    """Failed groups of one step above which the run ends: twice the step's groups, at least 16."""
+    return max(16, 2 * int(config.data.train_batch_size))

@@ -7,12 +7,17 @@ gradients over data-parallel ranks, hence the factor `dp_size`.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from care_verl.algorithm import ratio_deviation
 from care_verl.algorithm.objective import clipped_surrogate
+from care_verl.logs import logger_of
+
+logger = logger_of(__name__)
 
 CLIPPED = "care/clip/negative_clipped"
 TRAINED = "care/clip/negative_tokens"
@@ -73,3 +78,17 @@ def clip_rate(metrics: dict[str, Any]) -> dict[str, Any]:
         RATIO: deviation,
         "care/clip/negative_rate": clipped / trained if trained else 0.0,
     }
+
+
+def skipped_updates(grad_norms: Sequence[float]) -> float:
+    """Optimizer steps that verl skipped, told from the gradient norm of each: NaN or infinite."""
+    skipped = sum(not math.isfinite(norm) for norm in grad_norms)
+    if skipped:
+        logger.error(
+            "%d of %d optimizer steps were skipped: the norm of the gradient was not finite (%s). "
+            "If it goes on, look at actor/loss and care/parity, and lower the learning rate",
+            skipped,
+            len(grad_norms),
+            list(grad_norms),
+        )
+    return float(skipped)

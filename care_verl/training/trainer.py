@@ -7,13 +7,11 @@ same G.
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import ray
 import transfer_queue as tq
 from omegaconf import DictConfig, open_dict
 from tensordict import TensorDict
@@ -23,25 +21,25 @@ from verl.utils import tensordict_utils as tu
 from verl.utils.debug import marked_timer
 from verl.utils.metric import reduce_metrics
 from verl.utils.py_functional import rename_dict
-from verl.workers.engine_workers import ActorRolloutRefWorker
 
 from care_verl.logs import logger_of
+from care_verl.training.batching import data_parallel_size, num_mini_batches, rows_multiple
 from care_verl.training.capture import StepCapture
 from care_verl.training.configuration import care_config
 from care_verl.training.cross_check import measured_distance, put_ranges
 from care_verl.training.disk import explaining_disks
 from care_verl.training.dropping import deal_order, drop_rows
-from care_verl.training.failures import FailedGroups
+from care_verl.training.failures import FailedGroups, failed_groups_limit
 from care_verl.training.liveness import ActorPings, check_while_polling, named
 from care_verl.training.parity import checked_parity
-from care_verl.training.policy_loss import clip_rate
+from care_verl.training.policy_loss import clip_rate, skipped_updates
 from care_verl.training.prompt_ids import PromptIds
 from care_verl.training.queue_rows import put_by_key, rows_in_queue
 from care_verl.training.queue_watch import watching_queue
 from care_verl.training.rows import StepRows
 from care_verl.training.saving import DeferredCallback, resuming_whole, whole_save
 from care_verl.training.token_credit import Fields, credit_fields, no_credit
-from care_verl.training.worker import CareActorRolloutRefWorker
+from care_verl.training.worker import cares_workers
 
 logger = logger_of(__name__)
 
@@ -102,10 +100,7 @@ class CareTrainer(PPOTrainerSync):  # type: ignore[misc]
 
     def _init_resource_pool_mgr(self) -> None:
         super()._init_resource_pool_mgr()
-        worker = ray.remote(CareActorRolloutRefWorker)
-        for role, actor_class in self.role_worker_mapping.items():
-            if _plain_class(actor_class) is ActorRolloutRefWorker:
-                self.role_worker_mapping[role] = worker
+        self.role_worker_mapping.update(cares_workers(self.role_worker_mapping))
 
     def on_step_begin(self) -> None:
         """Before a step's prompts are drawn, whatever is in the queue was left by earlier ones."""
@@ -159,7 +154,8 @@ class CareTrainer(PPOTrainerSync):  # type: ignore[misc]
         metrics["care/queue/rows"] = float(self._left_in_queue)
         batch = super()._balance_batch(batch, metrics, *args, **kwargs)
         is_padding = [bool(tag["is_padding"]) for tag in batch.tags]
-        batch.reorder(deal_order(is_padding, self._data_parallel_size(), self._num_mini_batches()))
+        ranks = data_parallel_size(self.actor_rollout_wg)
+        batch.reorder(deal_order(is_padding, ranks, num_mini_batches(self.config)))
         return batch
 
     def _assign_and_drop(self, batch: KVBatchMeta) -> KVBatchMeta:
@@ -174,7 +170,7 @@ class CareTrainer(PPOTrainerSync):  # type: ignore[misc]
         self._all_rows_metrics["care/rows/without_weight"] = float(without_weight)
         self._all_rows_metrics["care/groups/failed"] = float(self._num_failed_groups)
 
-        multiple = self._get_required_batch_multiple(self._data_parallel_size())
+        multiple = self._get_required_batch_multiple(data_parallel_size(self.actor_rollout_wg))
         kept, padding = drop_rows(batch, rows, result.advantage, multiple)
         self._credit = credit | {key: no_credit(length) for key, length in padding.items()}
         return kept
@@ -199,27 +195,8 @@ class CareTrainer(PPOTrainerSync):  # type: ignore[misc]
     def _log_rollout_data(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: `_dump_all_rows` wrote them while the dropped rows were still there."""
 
-    def _data_parallel_size(self) -> int:
-        dispatch = self.actor_rollout_wg._dispatch_info
-        if "actor" not in dispatch:
-            dispatch["actor"] = self.actor_rollout_wg._query_dispatch_info("actor")
-        return int(max(dispatch["actor"])) + 1
-
     def _get_required_batch_multiple(self, dp_size: int) -> int:
-        """Rows must divide into ranks and mini-batches, and into fixed micro-batches if any."""
-        config = self.config.actor_rollout_ref
-        sizes = [self._num_mini_batches()]
-        if not config.actor.use_dynamic_bsz:
-            sizes = [sizes[0] * config.actor.ppo_micro_batch_size_per_gpu]
-            sizes += [config.rollout.log_prob_micro_batch_size_per_gpu]
-            if self.use_reference_policy:
-                sizes += [config.ref.log_prob_micro_batch_size_per_gpu]
-        return dp_size * math.lcm(*(int(size) for size in sizes))
-
-    def _num_mini_batches(self) -> int:
-        """Optimizer steps an epoch: as many as verl makes of the rows before the drop."""
-        actor = self.config.actor_rollout_ref.actor
-        return max(1, int(self.config.data.train_batch_size) // int(actor.ppo_mini_batch_size))
+        return rows_multiple(self.config, dp_size, self.use_reference_policy)
 
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         assert self._rows is not None
@@ -253,7 +230,7 @@ class CareTrainer(PPOTrainerSync):  # type: ignore[misc]
                 "calculate_entropy": actor.calculate_entropy or actor.entropy_coeff != 0.0,
                 "distillation_use_topk": False,
                 "distillation_only": False,
-                "num_mini_batch": self._num_mini_batches(),
+                "num_mini_batch": num_mini_batches(self.config),
                 "epochs": actor.ppo_epochs,
                 "seed": actor.data_loader_seed,
                 "dataloader_kwargs": {"shuffle": actor.shuffle},
@@ -273,28 +250,3 @@ class CareTrainer(PPOTrainerSync):  # type: ignore[misc]
         """verl's metrics see only the rows that were kept; scores and lengths are of all rows."""
         super()._compute_metrics(batch, metrics, *args, **kwargs)
         metrics.update(self._all_rows_metrics)
-
-
-def failed_groups_limit(config: DictConfig) -> int:
-    """Failed groups of one step above which the run ends: twice the step's groups, at least 16."""
-    return max(16, 2 * int(config.data.train_batch_size))
-
-
-def skipped_updates(grad_norms: Sequence[float]) -> float:
-    """Optimizer steps that verl skipped, told from the gradient norm of each: NaN or infinite."""
-    skipped = sum(not math.isfinite(norm) for norm in grad_norms)
-    if skipped:
-        logger.error(
-            "%d of %d optimizer steps were skipped: the norm of the gradient was not finite (%s). "
-            "If it goes on, look at actor/loss and care/parity, and lower the learning rate",
-            skipped,
-            len(grad_norms),
-            list(grad_norms),
-        )
-    return float(skipped)
-
-
-def _plain_class(actor_class: Any) -> type:
-    """The class behind a Ray actor class."""
-    plain: type = actor_class.__ray_metadata__.modified_class.__ray_actor_class__
-    return plain

@@ -7,8 +7,10 @@ mini-batch, so the count is taken here, once per mini-batch and over all data-pa
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
+import ray
 import torch
 import torch.distributed
 from tensordict import TensorDict
@@ -100,3 +102,19 @@ class CareActorRolloutRefWorker(ActorRolloutRefWorker):  # type: ignore[misc]
         """Remove checkpoints from this node's disk; another rank may be at it too."""
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def cares_workers(role_workers: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Ray actor classes by role -> CARE's, for the roles that verl's hybrid worker has."""
+    ours = ray.remote(CareActorRolloutRefWorker)
+    return {
+        role: ours
+        for role, actor_class in role_workers.items()
+        if plain_class(actor_class) is ActorRolloutRefWorker
+    }
+
+
+def plain_class(actor_class: Any) -> type:
+    """The class behind a Ray actor class."""
+    plain: type = actor_class.__ray_metadata__.modified_class.__ray_actor_class__
+    return plain

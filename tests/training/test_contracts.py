@@ -504,8 +504,8 @@ def test_plain_classes_stand_behind_the_actor_classes() -> None:
     """Ray forbids to subclass an actor class; these are what CARE subclasses or recognises."""
     assert issubclass(WORKER_TQ, AgentLoopWorker)
     assert agent_loop.CareAgentLoopWorker.__mro__[1] is WORKER_TQ
-    assert trainer._plain_class(ray.remote(ActorRolloutRefWorker)) is ActorRolloutRefWorker
-    assert trainer._plain_class(AgentLoopWorkerTQ) is WORKER_TQ
+    assert worker.plain_class(ray.remote(ActorRolloutRefWorker)) is ActorRolloutRefWorker
+    assert worker.plain_class(AgentLoopWorkerTQ) is WORKER_TQ
 
 
 @pytest.mark.parametrize(
@@ -523,8 +523,8 @@ def test_every_override_has_something_to_override(ours: type, base: type) -> Non
     own = {
         "_opens_rationale", "_publish", "_record", "_reflect", "_decode", "_note_skipped", "_piece",
         "_close",
-        "_assign_and_drop", "_read_rows", "_dump_all_rows", "_data_parallel_size",
-        "_remove_folders", "remove_folders", "_num_mini_batches", "_score", "_response_text",
+        "_assign_and_drop", "_read_rows", "_dump_all_rows",
+        "_remove_folders", "remove_folders", "_score", "_response_text",
     }  # fmt: skip
     functions = {name for name, value in vars(ours).items() if inspect.isfunction(value)}
     missing = {name for name in functions - own if not hasattr(base, name)}

@@ -23,17 +23,14 @@ from verl.utils.config import validate_config
 from verl.workers.engine_workers import TrainingWorker
 
 from care_verl.algorithm import CareConfig
+from care_verl.training.batching import data_parallel_size, rows_multiple
 from care_verl.training.dropping import drop_rows
+from care_verl.training.failures import failed_groups_limit
 from care_verl.training.fields import CARE, EMBEDDING, IN_S_STAR
-from care_verl.training.policy_loss import CLIPPED, RATIO, TRAINED, clip_rate
+from care_verl.training.policy_loss import CLIPPED, RATIO, TRAINED, clip_rate, skipped_updates
 from care_verl.training.queue_rows import MASKS
-from care_verl.training.trainer import (
-    CareTrainer,
-    _plain_class,
-    failed_groups_limit,
-    skipped_updates,
-)
-from care_verl.training.worker import CareActorRolloutRefWorker, CareTrainingWorker
+from care_verl.training.trainer import CareTrainer
+from care_verl.training.worker import CareActorRolloutRefWorker, CareTrainingWorker, plain_class
 
 from .samples import MemoryQueue, record, step_rows
 
@@ -89,7 +86,9 @@ def test_rows_divide_into_ranks_and_batches(
     lcm(32, 6, 5) = 480 rows a rank, lcm(32, 6) = 96 without a reference. A mini-batch larger than
     the batch is one update.
     """
-    trainer = care_trainer(batch_config(**settings), use_reference_policy=reference)
+    config = batch_config(**settings)
+    assert rows_multiple(config, 2, reference) == multiple
+    trainer = care_trainer(config, use_reference_policy=reference)
     assert trainer._get_required_batch_multiple(2) == multiple
 
 
@@ -106,7 +105,7 @@ def test_the_trainer_is_a_synchronous_one_that_polls_often(composed: Composed) -
 def test_the_trainer_starts_cares_actor(composed: Composed) -> None:
     trainer = care_trainer(composed("actor_rollout_ref.actor.use_kl_loss=True"))
     trainer._init_resource_pool_mgr()
-    roles = {str(role): _plain_class(actor) for role, actor in trainer.role_worker_mapping.items()}
+    roles = {str(role): plain_class(actor) for role, actor in trainer.role_worker_mapping.items()}
     assert roles == {"actor_rollout_ref": CareActorRolloutRefWorker}
 
 
@@ -128,10 +127,9 @@ def workers(answer: dict[str, Any] | None = None) -> Any:
 
 def test_data_parallel_size_is_asked_once() -> None:
     group = workers()
-    trainer = care_trainer(None, actor_rollout_wg=group)
-    assert trainer._data_parallel_size() == 2
+    assert data_parallel_size(group) == 2
     group._query_dispatch_info = None
-    assert trainer._data_parallel_size() == 2
+    assert data_parallel_size(group) == 2
 
 
 def sampled(queue: MemoryQueue) -> KVBatchMeta:
