@@ -18,6 +18,9 @@ from care_verl.certificate.reference_process import FLOOR
 from care_verl.certificate.selection import choose, counts
 from care_verl.training.capture_file import Capture, read_capture
 
+WORK, LOGS = "certificate_work", "certificate_logs"
+"""Folders below the one for the table, emptied at the beginning."""
+
 LARGEST_LOG_RATIO = 1e-2
 """A policy whose ratios are farther from 1 than this did not make the rollouts."""
 
@@ -86,7 +89,7 @@ def certify(capture: Path, out: Path, limit: int, model: Path | None = None) -> 
         raise ValueError(
             f"{policy} is no folder with a model; give --model the policy that made the rollouts"
         )
-    job = Job(capture, policy, limit, out / "work", out / "logs")
+    job = Job(capture, policy, limit, out / WORK, out / LOGS)
     for folder in (job.work, job.logs):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

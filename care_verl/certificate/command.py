@@ -14,14 +14,16 @@ def certificate(
         Path | None,
         typer.Argument(
             exists=True,
-            help="A captured step, or a folder with one. [default: one of the embedded task]",
+            help="A captured step, or a folder with one.",
+            show_default="a new one of the embedded task",
         ),
     ] = None,
     model: Annotated[
         Path | None,
         typer.Option(
             exists=True,
-            help="Folder of the policy that made the rollouts. [default: the run's model path]",
+            help="Folder of the policy that made the rollouts.",
+            show_default="the run's model path",
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the table and the logs.")] = Path(
@@ -31,7 +33,7 @@ def certificate(
 ) -> None:
     """Compute one update cut in every way, and compare it with a plain reference."""
     from care_verl.certificate import report
-    from care_verl.certificate.certify import certify
+    from care_verl.certificate.certify import LOGS, certify
     from care_verl.certificate.embedded import embedded_capture
 
     console = Console()
@@ -51,7 +53,7 @@ def certificate(
     for line in report.summary(made):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     written = ", ".join(str(path) for path in report.write_report(made, out))
-    console.print(f"Written: {written}; logs in {out / 'logs'}", highlight=False, soft_wrap=True)
+    console.print(f"Written: {written}; logs in {out / LOGS}", highlight=False, soft_wrap=True)
     if made.breaches:
         raise typer.Exit(1)
 

@@ -17,6 +17,7 @@ import psutil
 from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 SHARED_MEMORY = "/dev/shm"
+_SOCKETS = "VLLM_RPC_BASE_PATH"
 _PYTHONS_OWN = ("psm_", "sem.mp-")
 """Names of `multiprocessing`'s shared memory and semaphores."""
 
@@ -53,6 +54,10 @@ class EngineLeftovers:
         """From now on this process and its children have a temporary folder of their own."""
         # The cache of compiled kernels lies in the temporary folder too and is worth keeping.
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", default_cache_dir())
+        if _SOCKETS not in os.environ:
+            # A socket's path has 107 bytes at most, which a site's temporary folder may fill.
+            os.environ[_SOCKETS] = tempfile.mkdtemp(prefix="care-", dir="/tmp")
+            self.remove_at_end([os.environ[_SOCKETS]])
         folder = tempfile.mkdtemp(prefix="care-vllm-")
         self.remove_at_end([folder])
         os.environ["TMPDIR"] = tempfile.tempdir = folder

@@ -120,6 +120,8 @@ class CareAgentLoopWorker(_WorkerBase):  # type: ignore[misc]
 
     async def _close(self, group: PromptGroup, sampling_params: dict[str, Any]) -> None:
         """Every session has settled: reflect on a whole group, discard one that is not."""
+        if len(group.sessions) < group.size and not group.failures:
+            group.failures.append("a session was cancelled")
         try:
             if not group.failures:
                 await self._reflect(group, sampling_params)

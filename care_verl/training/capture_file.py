@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -125,7 +125,7 @@ def read_capture(path: Path) -> Capture:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except Exception as error:
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
         raise CaptureError(f"{path} cannot be read as safetensors: {error}") from error
     found = header.get("format"), header.get("version")
     if found != (FORMAT, VERSION):

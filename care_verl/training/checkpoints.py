@@ -80,23 +80,28 @@ class Checkpoints:
     def newest_whole(self) -> Path | None:
         """The checkpoint to resume from, the last one that was completed; None for a first start.
 
-        Raises CheckpointError where the tracker names a checkpoint and there is no whole one: a
-        start from scratch would in time overwrite what is left.
+        Raises CheckpointError where there is no whole one, but traces of one that a first save
+        broken off does not leave: a start from scratch would in time overwrite what is left.
         """
-        tracked, whole = self._tracked(), self._whole()
-        passed_over = {
-            self.folder(step).name: manifest.problem(self.folder(step), step == tracked)
-            for step in {*self._steps(), *([] if tracked is None else [tracked])} - set(whole)
-        }
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(passed_over.items()))
-        if tracked is not None and not whole:
+        tracked, whole, passed_over = self._tracked(), self._whole(), self._passed_over()
+        reasons = "; ".join(f"{folder.name}: {why}" for folder, why in passed_over.items())
+        begun = [folder for folder in passed_over if (folder / manifest.UNFINISHED).exists()]
+        if not whole and len(begun) < len(passed_over):
             raise CheckpointError(
-                f"{self.root / TRACKER} names step {tracked}, but there is no whole checkpoint in "
-                f"{self.root} ({reasons}). Bring one back; or start from scratch, with "
+                f"there is no whole checkpoint in {self.root} ({reasons}). Bring one back, or "
+                "start on the node that has it; or start from scratch, with "
                 "trainer.resume_mode=disable or another trainer.default_local_dir"
             )
         if reasons:
             logger.warning("checkpoints passed over: %s", reasons)
+        if tracked in whole[1:]:
+            logger.warning(
+                "%s names step %d, but step %d was completed later: going on from that. Another "
+                "one is chosen by trainer.resume_mode=resume_path",
+                self.root / TRACKER,
+                tracked,
+                whole[0],
+            )
         return self.folder(whole[0]) if whole else None
 
     def describe_newest(self, but: int) -> str:
@@ -106,13 +111,19 @@ class Checkpoints:
 
     def _whole(self) -> list[int]:
         """Steps with a whole checkpoint, the last one completed first."""
-        tracked = self._tracked()
-        whole = [
-            step
-            for step in self._steps()
-            if manifest.problem(self.folder(step), step == tracked) is None
-        ]
+        broken = self._passed_over()
+        whole = [step for step in self._steps() if self.folder(step) not in broken]
         return sorted(whole, key=lambda step: manifest.saved_at(self.folder(step)), reverse=True)
+
+    def _passed_over(self) -> dict[Path, str]:
+        """Folders, there or only tracked, that are no whole checkpoint, and why."""
+        tracked = self._tracked()
+        known = {*self._steps(), *([] if tracked is None else [tracked])}
+        problems = {
+            self.folder(step): manifest.problem(self.folder(step), step == tracked)
+            for step in sorted(known)
+        }
+        return {folder: why for folder, why in problems.items() if why is not None}
 
     def _steps(self) -> list[int]:
         """Steps that have a folder."""

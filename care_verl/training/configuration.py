@@ -29,7 +29,7 @@ PAPER_GROUP_SIZE = 8
 
 def is_care(config: DictConfig) -> bool:
     """Whether this run asked for CARE."""
-    return str(config.algorithm.adv_estimator) == ESTIMATOR
+    return str(OmegaConf.select(config, "algorithm.adv_estimator")) == ESTIMATOR
 
 
 def care_config(config: DictConfig) -> CareConfig:

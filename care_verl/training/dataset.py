@@ -50,7 +50,7 @@ def _still_encoded(image: Any) -> Any:
 
 
 def _decoded(content: Any) -> Any:
-    if isinstance(content, str):
+    if not isinstance(content, list):
         return content
     return [_with_image(part) if ENCODED in part else part for part in content]
 
@@ -60,7 +60,7 @@ def _with_image(part: dict[str, Any]) -> dict[str, Any]:
     try:
         image = Image.open(BytesIO(encoded))
         image.load()
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(
             f"an image of {len(encoded)} bytes that begin with {encoded[:8]!r} cannot be decoded "
             f"({error}); expected a whole PNG, JPEG or other file that Pillow reads"

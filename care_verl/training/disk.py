@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOTDIR, errno.EEXIST}
 _FOLDERS = ("default_local_dir", "rollout_data_dir", "validation_data_dir")
+_CAPTURES = "algorithm.care.capture.folder"
 _METRICS = "VERL_FILE_LOGGER_PATH"
 
 
@@ -38,13 +39,19 @@ def explaining_disks(config: DictConfig) -> Iterator[None]:
         ) from error
 
 
+def existing_part(path: Path) -> Path:
+    """`path`, or the nearest folder above it that is there and can be reached."""
+    whole = path.absolute()
+    return next(part for part in (whole, *whole.parents) if os.path.exists(part))
+
+
 def _written(config: DictConfig) -> dict[str, Path]:
     paths = {f"trainer.{name}": config.trainer.get(name, None) for name in _FOLDERS}
+    paths[_CAPTURES] = OmegaConf.select(config, _CAPTURES)
     paths[_METRICS] = os.environ.get(_METRICS)
     return {name: Path(path) for name, path in paths.items() if path}
 
 
 def _place(name: str, path: Path) -> str:
-    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(existing).free / 2**20
+    free = shutil.disk_usage(existing_part(path)).free / 2**20
     return f"{name} = {path} ({free:.0f} MiB free)"

@@ -22,6 +22,8 @@ REPORTS = "care_failed_groups"
 CAUSE = "cause"
 ROWS = "train"
 _LONGEST_CAUSE = 1000
+_NOTHING_LEFT = "no materializable trajectories"
+"""In verl's error for a step without any row."""
 
 
 class GroupsFailedError(RuntimeError):
@@ -80,7 +82,7 @@ class FailedGroups:
             try:
                 return sample(*args, **kwargs)
             except RuntimeError as error:
-                if not self._reports() or isinstance(error, GroupsFailedError):
+                if _NOTHING_LEFT not in str(error) or not self._reports():
                     raise
                 raise self._error() from error
 

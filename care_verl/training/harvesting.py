@@ -1,4 +1,4 @@
-"""The rollout client of a CARE worker: asks for a rationale embedding where a session wants one."""
+"""The rollout client of a CARE worker: what each request of a session needs beside verl's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from care_verl.training.fields import HARVEST
+from care_verl.training.seeding import seed_of_turn
 
 
 class HarvestingClient:
@@ -30,7 +31,8 @@ class HarvestingClient:
         sampling_params: dict[str, Any],
         **kwargs: Any,
     ) -> Any:
-        """As verl's, with the harvest request completed."""
+        """As verl's, with the harvest request completed and a seed of its own, if any."""
+        sampling_params = seed_of_turn(sampling_params, prompt_ids)
         if sampling_params.get(HARVEST):
             begins = {"prefilled": self._opens_rationale(prompt_ids)}
             sampling_params = {**sampling_params, HARVEST: begins}

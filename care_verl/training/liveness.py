@@ -61,6 +61,9 @@ class ActorPings:
     def _read(self, ping: Any, name: str) -> None:
         try:
             ray.get(ping)
+        except ray.exceptions.ActorUnavailableError:
+            # A connection broke; the next ping tells whether it comes back.
+            return
         except ray.exceptions.RayActorError as error:
             raise RunActorDiedError(
                 f"{name} died, so this step can never be completed; its log says why. The run "

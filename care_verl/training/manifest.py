@@ -11,6 +11,10 @@ from care_verl.data.whole import write_text
 
 MANIFEST = "complete.json"
 UNFINISHED = "unfinished"
+EXPORT = "huggingface"
+"""verl's folder for configuration, tokenizer and, on request, merged weights. A resumed run reads
+none of it, and users merge into it later."""
+
 DATALOADER = "data.pt"
 _LISTED = 3
 """Files that a message names."""
@@ -72,10 +76,13 @@ def _difference(folder: Path) -> str | None:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Every file of the checkpoint by its path in the folder."""
-    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
-    own = (MANIFEST, UNFINISHED)
-    return {name: path for name, path in paths.items() if name not in own and path.is_file()}
+    """Every file that a resumed run needs, by its path in the folder."""
+    paths = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+    return {
+        name.as_posix(): path
+        for name, path in paths.items()
+        if name.as_posix() not in (MANIFEST, UNFINISHED) and EXPORT not in name.parts
+    }
 
 
 def _flush(path: Path) -> None:

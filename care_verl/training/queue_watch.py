@@ -42,8 +42,10 @@ def watching_queue() -> Iterator[None]:
             try:
                 pings.check()
             except RunActorDiedError as error:
-                found.append(error)
-                signal.pthread_kill(trainer, _INTERRUPT)
+                # At its end the run itself kills them.
+                if not over.is_set():
+                    found.append(error)
+                    signal.pthread_kill(trainer, _INTERRUPT)
                 return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -51,9 +53,12 @@ def watching_queue() -> Iterator[None]:
             raise found[0]
 
     before = signal.signal(_INTERRUPT, interrupt)
-    threading.Thread(target=watch, name="care-queue-watch", daemon=True).start()
+    watcher = threading.Thread(target=watch, name="care-queue-watch", daemon=True)
+    watcher.start()
     try:
         yield
     finally:
         over.set()
+        # A signal that came after the handler is gone would kill the process.
+        watcher.join()
         signal.signal(_INTERRUPT, before)

@@ -113,6 +113,6 @@ def _refuse_equal_rollouts(config: DictConfig) -> None:
     if config.actor_rollout_ref.rollout.full_determinism and not seeded:
         raise ValueError(
             "actor_rollout_ref.rollout.full_determinism = True gives all requests of a replica the "
-            "same seed, so that the rollouts of a group are equal; set algorithm.care.seeded=True, "
-            "which gives each its own"
+            "same seed, so that the rollouts of a group are equal; set "
+            "++algorithm.care.seeded=True, which gives each its own"
         )

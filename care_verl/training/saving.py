@@ -13,6 +13,8 @@ from omegaconf import DictConfig, open_dict
 
 from care_verl.logs import logger_of
 from care_verl.training.checkpoints import CheckpointError, Checkpoints
+from care_verl.training.disk import existing_part
+from care_verl.training.liveness import RunActorDiedError
 from care_verl.training.manifest import MANIFEST, problem
 
 logger = logger_of(__name__)
@@ -45,18 +47,23 @@ def whole_save(config: DictConfig, step: int, remove: Remove) -> Iterator[None]:
 
     Raises:
         CheckpointError: something could not be written. What was is removed.
+        RunActorDiedError, RayActorError: a process died meanwhile.
     """
     checkpoints, keep = Checkpoints.of(config), _kept(config)
+    if keep is not None:
+        remove(checkpoints.superseded(step, max(keep - 1, 1)))
     try:
-        if keep is not None:
-            remove(checkpoints.superseded(step, max(keep - 1, 1)))
         checkpoints.begin(step)
         rotation = {"max_actor_ckpt_to_keep": None, "remove_previous_ckpt_in_save": False}
         with _changed(config, **rotation):
             yield
         checkpoints.complete(step)
+    except (RunActorDiedError, ray.exceptions.RayActorError):
+        # No trouble of the disk; the mark of an unfinished save tells what the folder is worth.
+        raise
     except (OSError, RuntimeError, ray.exceptions.RayError) as error:
         message = _failure(checkpoints, step, error)
+        remove([checkpoints.folder(step)])
         checkpoints.discard(step)
         raise CheckpointError(message) from error
     if keep is not None:
@@ -106,7 +113,7 @@ def _kept(config: DictConfig) -> int | None:
 def _failure(checkpoints: Checkpoints, step: int, error: Exception) -> str:
     inner = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
     cause = " ".join(f"{type(inner).__name__}: {inner}".split())
-    place = next(path for path in (checkpoints.root, *checkpoints.root.parents) if path.exists())
+    place = existing_part(checkpoints.root)
     return (
         f"the checkpoint {checkpoints.folder(step)} could not be written; {place} has "
         f"{shutil.disk_usage(place).free / 2**20:.0f} MiB free. What was written of it is removed; "

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from care_verl.algorithm import CareConfig
 from care_verl.algorithm.draws import decoding_seed
 
-ROLLOUT, REFLECTION, VALIDATION = "rollout", "reflection", "validation"
+ROLLOUT, REFLECTION, VALIDATION, TURN = "rollout", "reflection", "validation", "turn"
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,23 @@ class Seeding:
         return {**sampling, "seed": decoding_seed(self.seed, uid, int(session), purpose)}
 
 
+def seed_of_turn(sampling: Mapping[str, Any], prompt_ids: Sequence[int]) -> dict[str, Any]:
+    """The parameters of one request of a session, whose turns share parameters.
+
+    Turns are told apart by what they go on from, which grows. Without it the second would be drawn
+    with the first one's random numbers.
+    """
+    if "seed" not in sampling:
+        return dict(sampling)
+    seed = decoding_seed(int(sampling["seed"]), len(prompt_ids), 0, TURN)
+    return {**sampling, "seed": seed}
+
+
 def _texts(messages: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The texts of a prompt, whose contents are texts or lists of texts and media."""
+    """The texts of a prompt, whose contents are texts, lists of texts and media, or None."""
     texts = []
     for message in messages:
         content = message["content"]
-        parts = [{"text": content}] if isinstance(content, str) else content
+        parts = content if isinstance(content, list) else [{"text": content or ""}]
         texts += [str(part["text"]) for part in parts if "text" in part]
     return texts

@@ -89,7 +89,9 @@ class Run:
                 who = " ".join(process.cmdline())[:80]
                 for connection in process.net_connections("tcp"):
                     if connection.status == psutil.CONN_LISTEN:
-                        found.add((who, *connection.laddr))
+                        # IPv4 on an IPv6 socket.
+                        address = connection.laddr.ip.removeprefix("::ffff:")
+                        found.add((who, address, connection.laddr.port))
         return found
 
     def leftovers(self, within: float = 20.0) -> list[str]:

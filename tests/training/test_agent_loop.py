@@ -35,7 +35,7 @@ RIGHT = "<think>red3 blue5</think><answer>8</answer><|im_end|>"
 WRONG = "<think>red3 blue6</think><answer>9</answer><|im_end|>"
 REPAIRED = "blue5</think><answer>8</answer><|im_end|>"
 
-Script = Sequence[str | Exception]
+Script = Sequence[str | BaseException]
 """What each session decodes, or how it fails."""
 
 
@@ -122,7 +122,7 @@ class Workbench:
 
     def session_output(self, session: int) -> AgentLoopOutput:
         scripted = self.script[session]
-        if isinstance(scripted, Exception):
+        if isinstance(scripted, BaseException):
             raise scripted
         # Session 1 is nearer to the anchor, [1, 0], than the sessions behind it.
         angle = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [-0.6, 0.8]][session]
@@ -235,6 +235,14 @@ def test_a_failed_session_takes_its_whole_group_along(
     cause = "session 2 of prompt u (data_source 'charts', index 17): ValueError: no response"
     assert queue.reports == {"u": cause}
     assert f"2 of 3 sessions settled well; {cause}" in caplog.text
+
+
+def test_a_cancelled_session_takes_its_whole_group_along(bench: Any, queue: MemoryQueue) -> None:
+    work = bench([RIGHT, WRONG, asyncio.CancelledError()])
+    work.run()
+    assert work.client.calls == []
+    assert queue.rows == {}
+    assert queue.reports == {"u": "a session was cancelled"}
 
 
 def test_only_the_rows_of_the_failed_group_go(bench: Any, queue: MemoryQueue) -> None:

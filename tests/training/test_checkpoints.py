@@ -149,20 +149,26 @@ def test_what_is_not_whole_is_passed_over_and_said(
     assert reason in caplog.text
 
 
-@pytest.mark.parametrize("damage", [lose_a_file, remove_it, break_verls_own_off])
-def test_a_tracked_checkpoint_that_is_gone_is_no_start_from_scratch(
+@pytest.mark.parametrize(
+    "damage", [lose_a_file, remove_it, write_without_care, break_verls_own_off]
+)
+def test_a_checkpoint_that_is_gone_is_no_start_from_scratch(
     checkpoints: Checkpoints, damage: Damage
 ) -> None:
+    """`write_without_care` is also what a node has where only actors wrote."""
     reason = damage(checkpoints)
-    with pytest.raises(CheckpointError, match="names step 3, but there is no whole") as refusal:
+    with pytest.raises(CheckpointError, match="there is no whole checkpoint") as refusal:
         checkpoints.newest_whole()
     assert reason in str(refusal.value)
     assert "trainer.resume_mode=disable" in str(refusal.value)
 
 
-def test_nothing_but_a_broken_save_is_a_first_start(checkpoints: Checkpoints) -> None:
+@pytest.mark.parametrize("damage", [break_off, break_off_behind_verls_tracker])
+def test_nothing_but_a_broken_save_is_a_first_start(
+    checkpoints: Checkpoints, damage: Damage
+) -> None:
     """A run killed in its first save has no step to go back to."""
-    break_off(checkpoints)
+    damage(checkpoints)
     assert checkpoints.newest_whole() is None
 
 
@@ -187,6 +193,28 @@ def test_verls_own_checkpoint_counts_if_the_tracker_names_it(checkpoints: Checkp
     fill(checkpoints.folder(5))
     track(checkpoints, "5")
     assert checkpoints.newest_whole() == checkpoints.folder(5)
+
+
+def test_an_export_may_be_rewritten(checkpoints: Checkpoints) -> None:
+    """By verl's merger, say, which writes into the checkpoint's folder."""
+    checkpoints.begin(2)
+    fill(checkpoints.folder(2))
+    export = checkpoints.folder(2) / "actor" / "huggingface"
+    export.mkdir()
+    (export / "config.json").write_text("float32")
+    checkpoints.complete(2)
+    (export / "config.json").write_text("bfloat16")
+    assert checkpoints.newest_whole() == checkpoints.folder(2)
+
+
+def test_a_tracker_that_was_set_back_is_spoken_of(
+    checkpoints: Checkpoints, caplog: pytest.LogCaptureFixture
+) -> None:
+    save(checkpoints, 2)
+    save(checkpoints, 3)
+    track(checkpoints, "2")
+    assert checkpoints.newest_whole() == checkpoints.folder(3)
+    assert "names step 2, but step 3 was completed later" in caplog.text
 
 
 def test_a_later_run_from_an_earlier_step_is_the_newer_one(checkpoints: Checkpoints) -> None:

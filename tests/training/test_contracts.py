@@ -59,7 +59,7 @@ from verl.workers.rollout.replica import RolloutReplicaRegistry
 from verl.workers.rollout.vllm_rollout.vllm_async_server import vLLMHttpServer
 from verl.workers.utils.losses import ppo_loss
 
-from care_verl.training import agent_loop, trainer, worker
+from care_verl.training import agent_loop, run_trainer, trainer, worker
 from care_verl.training.configuration import ESTIMATOR, POLICY_LOSS, TRAINER_MODE
 from care_verl.training.policy_loss import care_policy_loss
 from care_verl.training.recipes import RecipeSearchPath
@@ -512,6 +512,7 @@ def test_plain_classes_stand_behind_the_actor_classes() -> None:
     ("ours", "base"),
     [
         (agent_loop.CareAgentLoopWorker, WORKER_TQ),
+        (run_trainer.RunTrainer, PPOTrainerSync),
         (trainer.CareTrainer, PPOTrainerSync),
         (worker.CareTrainingWorker, TrainingWorker),
         (worker.CareActorRolloutRefWorker, ActorRolloutRefWorker),

@@ -52,6 +52,13 @@ def images_of(messages: Any) -> Any:
     return asyncio.run(media)[0]
 
 
+def test_a_message_may_have_no_content() -> None:
+    """As an assistant's that only calls a tool."""
+    asked = item({"bytes": png()})["raw_prompt"]
+    (image,) = images_of([{"role": "assistant", "content": None}, *asked])
+    assert image.mode == "RGB"
+
+
 def test_an_image_arrives_as_it_was_stored() -> None:
     (image,) = images_of(item({"bytes": png()})["raw_prompt"])
     assert image.mode == "RGB"

@@ -153,6 +153,23 @@ def test_refilling_without_an_end_is_ended(queue: Queue) -> None:
         sampled(replay, 1)
 
 
+def test_an_error_of_the_queue_is_not_the_fault_of_a_failed_group(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replay = buffer()
+
+    def broken(*args: Any) -> Any:
+        raise RuntimeError("Error in kv_list: connection lost")
+
+    FailedGroups(replay, limit=16)
+    queue.fail("b", "a broken image")
+    replay._wait_for_next_poll(partition_id="train", last_debug_time=0.0)
+    monkeypatch.setattr(transfer_queue, "kv_list", broken)
+    with pytest.raises(RuntimeError, match="connection lost") as error:
+        sampled(replay, 1)
+    assert not isinstance(error.value, GroupsFailedError)
+
+
 def test_other_errors_of_the_buffer_stay_what_they_are(queue: Queue) -> None:
     replay = buffer()
     FailedGroups(replay, limit=16)

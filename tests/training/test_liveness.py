@@ -112,6 +112,18 @@ def test_a_dead_actor_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(error.value.__cause__, ray.exceptions.RayActorError)
 
 
+def test_an_actor_out_of_reach_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray cannot tell yet whether it died or the network did."""
+    fake = FakeRay(monkeypatch, "one")
+    fake.answers["one"] = ray.exceptions.ActorUnavailableError("no connection", None)
+    pings = ActorPings(fake.actors())
+    pings.check()
+    fake.answers["one"] = True
+    fake.now += PING_SECONDS
+    pings.check()
+    assert fake.asked == ["one", "one"]
+
+
 def test_an_error_that_follows_a_death_is_reported_as_that_death(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

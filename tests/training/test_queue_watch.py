@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import signal
+import threading
 import time
 from concurrent.futures import Future
 from typing import Any
@@ -46,10 +47,19 @@ def test_a_call_that_waits_for_ever_is_ended(dying: None) -> None:
     assert signal.getsignal(queue_watch._INTERRUPT) == before
 
 
-def test_after_the_run_the_queue_may_die(dying: None) -> None:
+def test_after_the_run_the_queue_may_die(dying: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Word of it comes while a run that is over waits for the watch to end."""
+    asked = threading.Event()
+
+    def late(pings: Pings) -> None:
+        asked.set()
+        time.sleep(0.3)
+        raise RunActorDiedError("the controller of the queue died")
+
+    monkeypatch.setattr(Pings, "check", late)
     with watching_queue():
-        pass
-    time.sleep(0.2)
+        assert asked.wait(20)
+    assert not any(thread.name == "care-queue-watch" for thread in threading.enumerate())
 
 
 def test_the_queues_actors_are_where_they_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:

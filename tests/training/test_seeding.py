@@ -16,7 +16,7 @@ from verl.utils.config import validate_config
 from care_verl.algorithm import CareConfig
 from care_verl.algorithm.draws import decoding_seed
 from care_verl.training.prompt_ids import PromptIds
-from care_verl.training.seeding import Seeding
+from care_verl.training.seeding import Seeding, seed_of_turn
 from care_verl.training.trainer import CareTrainer
 
 SAMPLING = {"temperature": 1.0, "logprobs": True}
@@ -26,6 +26,20 @@ def question(text: str, index: int = 0, session: int = 0) -> dict[str, Any]:
     content = [{"type": "image", "image": object()}, {"type": "text", "text": text}]
     messages = [{"role": "system", "content": "Look."}, {"role": "user", "content": content}]
     return {"raw_prompt": messages, "index": index, "session_id": session, "uid": "random"}
+
+
+def test_turns_of_a_session_have_seeds_of_their_own() -> None:
+    """A turn is asked for with all that came before it."""
+    turns = [seed_of_turn({**SAMPLING, "seed": 5}, range(length)) for length in (8, 8, 20)]
+    assert turns[0] == turns[1] != turns[2]
+    assert all(0 <= turn["seed"] < 2**63 for turn in turns)
+    assert seed_of_turn(SAMPLING, [1, 2]) == SAMPLING
+
+
+def test_a_message_may_have_no_content() -> None:
+    """As an assistant's that only calls a tool."""
+    asked = {**question("a"), "raw_prompt": [{"role": "assistant", "content": None}]}
+    assert "seed" in Seeding(7).validation(SAMPLING, {"step": 1}, asked)
 
 
 def test_ids_sort_as_they_were_drawn_and_go_on_counting_within_a_step() -> None:
@@ -119,7 +133,7 @@ def test_verls_full_determinism_alone_is_refused(composed: Any) -> None:
     """It gives all requests of a server one seed: the rollouts of a group would be equal."""
     lines = ["algorithm.adv_estimator=care", "actor_rollout_ref.rollout.full_determinism=True"]
     config = composed(*lines)
-    with pytest.raises(ValueError, match=r"set algorithm\.care\.seeded=True"):
+    with pytest.raises(ValueError, match=r"set \+\+algorithm\.care\.seeded=True"):
         validate_config(config=config, use_reference_policy=True, use_critic=False)
     config = composed(*lines, "+algorithm.care.seeded=True")
     validate_config(config=config, use_reference_policy=True, use_critic=False)

@@ -1,0 +1,126 @@
+"""verl's synchronous trainer with what surrounds the steps of a CARE run.
+
+Its start, its guards against deaths and full disks, the names of its prompts, its checkpoints.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, open_dict
+from tensordict import TensorDict
+from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+from verl.utils import tensordict_utils as tu
+
+from care_verl.logs import logger_of
+from care_verl.training.configuration import care_config
+from care_verl.training.disk import explaining_disks
+from care_verl.training.failures import FailedGroups, failed_groups_limit
+from care_verl.training.liveness import ActorPings, check_while_polling, named
+from care_verl.training.prompt_ids import PromptIds
+from care_verl.training.queue_rows import rows_in_queue
+from care_verl.training.queue_watch import watching_queue
+from care_verl.training.saving import DeferredCallback, resuming_whole, whole_save
+from care_verl.training.worker import cares_workers
+
+logger = logger_of(__name__)
+
+POLL_SECONDS = 0.05
+"""verl's replay buffer sleeps 2 s between looks; a small model decodes a batch in less."""
+
+
+class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
+    """Subclasses read `care`, and of each step `_left_in_queue` and `_num_failed_groups`."""
+
+    checkpoint_callback: Any
+    _num_failed_groups = 0
+
+    def __init__(self, config: DictConfig) -> None:
+        # Any other name than "sync" selects the asynchronous replay buffer and its checks.
+        with open_dict(config):
+            config.trainer.v1.trainer_mode = "sync"
+        super().__init__(config)
+        self.care = care_config(config)
+        self.replay_buffer.poll_interval = POLL_SECONDS
+        self._failed_groups = FailedGroups(self.replay_buffer, failed_groups_limit(config))
+        self._left_in_queue = 0
+        self._prompt_ids = PromptIds()
+
+    def _setup(self) -> None:
+        from care_verl.rollout.replica import register_replica
+
+        register_replica()
+        super()._setup()
+
+    def fit(self, agent_loop_manager: Any) -> None:
+        """verl's loop; an actor that dies ends it with that as the error."""
+        from care_verl.rollout.watchdog import RolloutWatchdog
+
+        servers = self.llm_server_manager
+        watchdog = RolloutWatchdog(
+            dict(zip(servers.server_addresses, servers.server_handles, strict=True)),
+            self.actor_rollout_wg.workers,
+        )
+        pings = ActorPings(
+            named("agent-loop worker", agent_loop_manager.agent_loop_workers)
+            | named("reward worker", self.get_reward_handles())
+            | named("training worker", self.actor_rollout_wg.workers)
+        )
+        check_while_polling(self.replay_buffer, watchdog.check)
+        check_while_polling(self.replay_buffer, pings.check)
+        with (
+            watchdog.explaining(),
+            pings.explaining(),
+            explaining_disks(self.config),
+            watching_queue(),
+        ):
+            super().fit(agent_loop_manager)
+
+    def _init_resource_pool_mgr(self) -> None:
+        super()._init_resource_pool_mgr()
+        self.role_worker_mapping.update(cares_workers(self.role_worker_mapping))
+
+    def on_step_begin(self) -> None:
+        """Before a step's prompts are drawn, whatever is in the queue was left by earlier ones."""
+        self._left_in_queue = rows_in_queue()
+        super().on_step_begin()
+
+    def on_sample_end(self) -> None:
+        super().on_sample_end()
+        self._num_failed_groups = self._failed_groups.take()
+
+    def _save_checkpoint(self) -> None:
+        """verl's; afterwards the checkpoint is whole, or absent and the run ends."""
+        callback, deferred = self.checkpoint_callback, DeferredCallback()
+        self.checkpoint_callback = deferred
+        with whole_save(self.config, self.global_steps, self._remove_folders):
+            super()._save_checkpoint()
+        self.checkpoint_callback = callback
+        deferred.replay(callback)
+
+    def _load_checkpoint(self) -> None:
+        with resuming_whole(self.config):
+            super()._load_checkpoint()
+
+    def _remove_folders(self, folders: Sequence[Path]) -> None:
+        """On this node and on those of the actors, who wrote into them."""
+        if not folders:
+            return
+        logger.info("removing %s", ", ".join(str(folder) for folder in folders))
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        self.actor_rollout_wg.remove_folders([str(folder) for folder in folders])
+
+    def _fetch_one_gen_batch(self) -> TensorDict:
+        """verl's, with prompt ids that are the same in every run and sort as they were drawn.
+
+        verl draws them at random. The rows of a step are sorted by them, and with the rows every
+        tie and every sum.
+        """
+        batch: TensorDict = super()._fetch_one_gen_batch()
+        uids = self._prompt_ids.take(self.global_steps, len(batch))
+        tu.assign_non_tensor_stack(batch, "uid", uids)
+        return batch
