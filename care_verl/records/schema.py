@@ -1,0 +1,143 @@
+"""What is in the files of a record, version 1.
+
+A step's file, `step_000012.parquet`, has one row for each response that was rolled out, dropped
+ones and reflections too, in the order of groups and sessions. What belongs to the step as a whole
+stands in the file's metadata. Fields are only added within a version; a reader takes the columns it
+knows.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+FORMAT = "care-verl record"
+VERSION = 1
+HEADER = b"care_verl.record"
+"""Key of a file's metadata: JSON with `format`, `version`, `step` and `metrics`, the step's metrics
+as verl logs them, by name."""
+
+GROUP_KINDS = ("mixed", "all_wrong", "all_right")
+ROLES = ("anchor", "negative", "positive", "outside")
+RGR_OUTCOMES = ("succeeded", "failed", "skipped")
+
+_TOKENS = pa.list_(pa.int32())
+_SPAN = pa.list_(pa.int32())
+"""[begin, end) in tokens of the response; null where there is no such region."""
+
+ROW = pa.schema(
+    [
+        # Which row this is.
+        pa.field("uid", pa.string(), nullable=False),
+        pa.field("session", pa.int32(), nullable=False),
+        pa.field("reflected_from", pa.int32(), nullable=False),
+        pa.field("data_source", pa.string()),
+        pa.field("index", pa.string()),
+        # The prompt, in the first row of a group only; null in the others.
+        pa.field("question", pa.string()),
+        pa.field("gold", pa.string()),
+        pa.field("images", pa.list_(pa.string())),
+        pa.field("prompt_ids", _TOKENS),
+        # The response.
+        pa.field("response", pa.string(), nullable=False),
+        pa.field("response_ids", _TOKENS, nullable=False),
+        pa.field("response_mask", pa.list_(pa.int8()), nullable=False),
+        pa.field("pieces", pa.list_(pa.binary())),
+        pa.field("rationale", _SPAN),
+        pa.field("answer", _SPAN),
+        pa.field("tags", pa.list_(_SPAN)),
+        pa.field("end", pa.int32(), nullable=False),
+        # What the verifier said.
+        pa.field("acc", pa.float32(), nullable=False),
+        pa.field("fmt", pa.float32()),
+        pa.field("reward", pa.float32(), nullable=False),
+        pa.field("pred", pa.string()),
+        pa.field("read", pa.string()),
+        pa.field("rule", pa.string()),
+        # What CARE made of it.
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("role", pa.string(), nullable=False),
+        pa.field("is_source", pa.bool_(), nullable=False),
+        pa.field("k_prime", pa.int32(), nullable=False),
+        pa.field("k_s", pa.int32(), nullable=False),
+        pa.field("d_cos", pa.float32()),
+        pa.field("rank", pa.int32()),
+        pa.field("advantage_raw", pa.float32(), nullable=False),
+        pa.field("advantage", pa.float32(), nullable=False),
+        pa.field("credit", pa.list_(pa.float32())),
+        # Sums of log-probabilities over the decoded tokens.
+        pa.field("logp_rollout", pa.float32(), nullable=False),
+        pa.field("logp_old", pa.float32()),
+        pa.field("logp_ref", pa.float32()),
+        # RGR; `rgr_*` stand on the reflected row, a reason for none on its source.
+        pa.field("rgr_prefix_tokens", pa.int32()),
+        pa.field("rgr_cue", pa.string()),
+        pa.field("rgr_outcome", pa.string()),
+        pa.field("rgr_skipped", pa.string()),
+        # Seconds of decoding, where the rollout engine's client measured them.
+        pa.field("seconds", pa.float32()),
+    ]
+)
+
+MEANING = {
+    "uid": "the group, `s000012p00003`: step 12, the fourth prompt",
+    "session": "the row's number in its group; a reflection's comes after the last original's",
+    "reflected_from": "session of the failed row that a reflection was made from; -1 for originals",
+    "data_source": "the data's own name of where the prompt comes from",
+    "index": "the row's index in the data",
+    "question": "the prompt's text, of all messages; `<image>` where an image stands",
+    "gold": "the gold answer",
+    "images": "names of files in `images/`",
+    "prompt_ids": "token ids of the prompt as the policy saw it",
+    "response": "the response's text, special tokens included",
+    "response_ids": "its token ids",
+    "response_mask": "1 on tokens the policy decoded; 0 on a reflection's copied prefix and cue",
+    "pieces": "the bytes of each token; joined they are the response, a token may cut a character",
+    "rationale": "tokens of the rationale, without its tags",
+    "answer": "tokens of the answer, without its tags",
+    "tags": "tokens of the tags that are there",
+    "end": "number of text tokens; the end-of-sequence token stands there, if any",
+    "acc": "1 where the verifier calls the answer right, else 0",
+    "fmt": "1 where the response has the required form, else 0; null with another verifier",
+    "reward": "the shaped reward (Eq. 1)",
+    "pred": "the answer as written",
+    "read": "the answer as the verifier understood it",
+    "rule": "the rule that compared it",
+    "kind": "of the group: " + ", ".join(GROUP_KINDS),
+    "role": "in the group's update: anchor (the pseudo-anchor in an all-wrong group), negative, "
+    "positive (a successful reflection), outside",
+    "is_source": "whether the group's reflection was made from this row",
+    "k_prime": "K', hard negatives of the group before any reflection",
+    "k_s": "K_S, negatives of the group's update; 0 where it is skipped",
+    "d_cos": "cosine distance to the anchor in rationale space; null where there is none",
+    "rank": "place among the group's failed originals by d_cos, 0 the nearest; null for others",
+    "advantage_raw": "A_raw (Eq. 7); 0 outside the update",
+    "advantage": "A, as the optimizer sees it; 0 outside the update",
+    "credit": "the token advantages a_t (Eq. 11); null for rows that are not updated",
+    "logp_rollout": "the rollout engine's",
+    "logp_old": "the actor's before the update; null for dropped rows",
+    "logp_ref": "the reference policy's; null for dropped rows, and without a KL term",
+    "rgr_prefix_tokens": "how many tokens of a reflection were given: the failed rationale and cue",
+    "rgr_cue": "the cue's text",
+    "rgr_outcome": "of a reflection: succeeded or failed; skipped on a source without one",
+    "rgr_skipped": "why a group went without its reflection; on the source's row",
+    "seconds": "seconds from request to response",
+}
+"""One line for each column of `ROW`."""
+
+RUN = pa.schema(
+    [
+        pa.field("started", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("first_step", pa.int32(), nullable=False),
+        pa.field("config", pa.string(), nullable=False),
+        pa.field("versions", pa.string(), nullable=False),
+        pa.field("git", pa.string(), nullable=False),
+        pa.field("seeds", pa.string(), nullable=False),
+    ]
+)
+"""`run_<n>.parquet`, one row for each start of the run: the whole configuration, versions of
+packages, state of the git checkout it was started in (`{}` outside of one) and all seeds, each as
+JSON."""
+
+
+class RecordError(ValueError):
+    """A file that is no record, or one of another version."""

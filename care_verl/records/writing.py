@@ -1,0 +1,58 @@
+"""Writing the files of a record; each is whole or absent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from care_verl.data.whole import whole_file
+from care_verl.records.files import IMAGES, step_name
+from care_verl.records.schema import FORMAT, HEADER, ROW, RUN, VERSION
+
+
+def write_step(
+    folder: Path, step: int, rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any]
+) -> Path:
+    """Write one step; `rows` have the columns of `ROW`. Metrics that are no finite number stay out.
+
+    Raises pyarrow.ArrowInvalid or ArrowTypeError for a value that does not fit its column.
+    """
+    finite = {
+        name: float(value)
+        for name, value in metrics.items()
+        if isinstance(value, int | float) and math.isfinite(value)
+    }
+    header = {"format": FORMAT, "version": VERSION, "step": step, "metrics": finite}
+    schema = ROW.with_metadata({HEADER: json.dumps(header)})
+    table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    path = folder / step_name(step)
+    with whole_file(path) as file:
+        pq.write_table(table, file, compression="zstd")
+    return path
+
+
+def write_run(folder: Path, record: Mapping[str, Any]) -> Path:
+    """Write what is known at a start of the run, as the next `run_<n>.parquet`."""
+    number = 1 + len(list(folder.glob("run_*.parquet")))
+    path = folder / f"run_{number:03d}.parquet"
+    with whole_file(path) as file:
+        pq.write_table(pa.Table.from_pylist([dict(record)], schema=RUN), file)
+    return path
+
+
+def store_image(folder: Path, data: bytes, suffix: str) -> str:
+    """Keep an image's file once, under the hash of its bytes; its name. `suffix` as in `.png`."""
+    name = hashlib.blake2b(data, digest_size=16).hexdigest() + suffix
+    path = folder / IMAGES / name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as file:
+            file.write(data)
+    return name
