@@ -17,6 +17,7 @@ from care_verl.algorithm.config import (
     CareConfig,
     EmbeddingConfig,
     ParityConfig,
+    RecordsConfig,
     RegionConfig,
     RgrConfig,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "GroupPlan",
     "ParityConfig",
     "RationaleAutomaton",
+    "RecordsConfig",
     "ReflectionPrefix",
     "ReflectionTokens",
     "RegionConfig",

@@ -128,6 +128,26 @@ class CaptureConfig(Settings):
 
 
 @dataclass(frozen=True)
+class RecordsConfig(Settings):
+    """The record of the run: all rows of its steps, for `care-verl report`, `atlas`, `replay`."""
+
+    KEY: ClassVar[str] = "algorithm.care.records"
+
+    every: int = setting(
+        1, Whole(0), "ours", "every n-th step is recorded, from step 1 on; 0 for none"
+    )
+    folder: str | None = setting(
+        None,
+        Text(optional=True),
+        "ours",
+        "where its files go; null is `records` in `trainer.default_local_dir`",
+    )
+    samples: int = setting(
+        0, Whole(0), "ours", "groups of each recorded step that go to the trackers as a table"
+    )
+
+
+@dataclass(frozen=True)
 class ParityConfig(Settings):
     """The distance between vLLM's and the actor's log-probabilities, logged at every step."""
 
@@ -207,6 +227,7 @@ class CareConfig(Settings):
     embedding: EmbeddingConfig = section(EmbeddingConfig)
     parity: ParityConfig = section(ParityConfig)
     capture: CaptureConfig = section(CaptureConfig)
+    records: RecordsConfig = section(RecordsConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()

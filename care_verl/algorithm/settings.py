@@ -85,11 +85,17 @@ class Flag:
 
 @dataclass(frozen=True)
 class Text:
-    """A string with something other than white space in it."""
+    """A string with something other than white space in it; `optional` also accepts None."""
 
-    allowed: ClassVar[str] = "a text that is not blank"
+    optional: bool = False
+
+    @property
+    def allowed(self) -> str:
+        return "a text that is not blank" + (" or null" if self.optional else "")
 
     def accepts(self, value: object) -> bool:
+        if value is None:
+            return self.optional
         return isinstance(value, str) and bool(value.strip())
 
 

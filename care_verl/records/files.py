@@ -27,17 +27,21 @@ def step_name(step: int) -> str:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One step: `metrics` by name, and the table of its rows, read when it is asked for."""
+    """One step: `metrics` by name, and the table of its rows, read when it is asked for.
+
+    `start` says which start of the run made it, counted from 1.
+    """
 
     path: Path
     step: int
     metrics: dict[str, float]
+    start: int = 1
 
     @classmethod
     def open(cls, path: Path) -> StepRecord:
         """Read a step's header. Raises RecordError for another kind of file or version."""
         header = _header(path, pq.read_schema(path).metadata or {})
-        return cls(path, int(header["step"]), header["metrics"])
+        return cls(path, int(header["step"]), header["metrics"], int(header["start"]))
 
     def table(self, columns: list[str] | None = None) -> pa.Table:
         """The rows; all columns of `ROW`, or those named. Columns that a file lacks are null."""
@@ -74,9 +78,27 @@ class RunRecord:
 
     @cached_property
     def steps(self) -> list[StepRecord]:
-        """All whole steps, in order. Raises RecordError for one of another version."""
+        """All whole steps, in order, at least one.
+
+        Left out are steps that a later start of the run has gone back behind: it writes them anew,
+        and until then they are no part of the run.
+
+        Raises RecordError for a file of another version, and where no step is left.
+        """
         found = (path for path in self.folder.iterdir() if _STEP.fullmatch(path.name))
-        return sorted((StepRecord.open(path) for path in found), key=lambda step: step.step)
+        steps = sorted(map(StepRecord.open, found), key=lambda step: step.step)
+        firsts = self._first_steps()
+        current = [
+            step
+            for step in steps
+            if not any(n > step.start and first <= step.step for n, first in firsts.items())
+        ]
+        if not current:
+            raise RecordError(
+                f"{self.folder} holds {len(steps)} steps, all of them of an earlier start of the "
+                f"run; the last one, from step {firsts[max(firsts)]}, has not recorded any yet"
+            )
+        return current
 
     def step(self, number: int) -> StepRecord:
         """One step. Raises RecordError where it was not recorded; the message lists what was."""
@@ -94,6 +116,15 @@ class RunRecord:
         paths = sorted(path for path in self.folder.iterdir() if _RUN.fullmatch(path.name))
         tables = (pq.read_table(path, columns=RUN.names) for path in paths)
         return [_parsed(row) for table in tables for row in table.to_pylist()]
+
+    def _first_steps(self) -> dict[int, int]:
+        """The step that each start of the run began with, by the start's number."""
+        files = ((_RUN.fullmatch(path.name), path) for path in self.folder.iterdir())
+        return {
+            int(name[1]): pq.read_table(path, columns=["first_step"])["first_step"][0].as_py()
+            for name, path in files
+            if name
+        }
 
     def image(self, name: str) -> bytes:
         """An image's file."""

@@ -13,8 +13,8 @@ import pyarrow as pa
 FORMAT = "care-verl record"
 VERSION = 1
 HEADER = b"care_verl.record"
-"""Key of a file's metadata: JSON with `format`, `version`, `step` and `metrics`, the step's metrics
-as verl logs them, by name."""
+"""Key of a file's metadata: JSON with `format`, `version`, `step`, `start`, the number n of the
+`run_<n>.parquet` it belongs to, and `metrics`, the step's metrics as verl logs them, by name."""
 
 GROUP_KINDS = ("mixed", "all_wrong", "all_right")
 ROLES = ("anchor", "negative", "positive", "outside")
@@ -86,12 +86,13 @@ MEANING = {
     "index": "the row's index in the data",
     "question": "the prompt's text, of all messages; `<image>` where an image stands",
     "gold": "the gold answer",
-    "images": "names of files in `images/`",
+    "images": "names of files in `images/`; one that could not be read is left out",
     "prompt_ids": "token ids of the prompt as the policy saw it",
-    "response": "the response's text, special tokens included",
+    "response": "its text, special tokens included but not the end-of-sequence token",
     "response_ids": "its token ids",
     "response_mask": "1 on tokens the policy decoded; 0 on a reflection's copied prefix and cue",
-    "pieces": "the bytes of each token; joined they are the response, a token may cut a character",
+    "pieces": "the bytes of each token; joined they are the response, a token may cut a character, "
+    "and end-of-sequence tokens are empty",
     "rationale": "tokens of the rationale, without its tags",
     "answer": "tokens of the answer, without its tags",
     "tags": "tokens of the tags that are there",
@@ -99,7 +100,7 @@ MEANING = {
     "acc": "1 where the verifier calls the answer right, else 0",
     "fmt": "1 where the response has the required form, else 0; null with another verifier",
     "reward": "the shaped reward (Eq. 1)",
-    "pred": "the answer as written",
+    "pred": "the answer as written; null, as the next two, with a verifier that does not say",
     "read": "the answer as the verifier understood it",
     "rule": "the rule that compared it",
     "kind": "of the group: " + ", ".join(GROUP_KINDS),
@@ -109,18 +110,19 @@ MEANING = {
     "k_prime": "K', hard negatives of the group before any reflection",
     "k_s": "K_S, negatives of the group's update; 0 where it is skipped",
     "d_cos": "cosine distance to the anchor in rationale space; null where there is none",
-    "rank": "place among the group's failed originals by d_cos, 0 the nearest; null for others",
+    "rank": "place among the group's failed originals by d_cos, from 0, a pseudo-anchor included; "
+    "null for others",
     "advantage_raw": "A_raw (Eq. 7); 0 outside the update",
     "advantage": "A, as the optimizer sees it; 0 outside the update",
     "credit": "the token advantages a_t (Eq. 11); null for rows that are not updated",
     "logp_rollout": "the rollout engine's",
     "logp_old": "the actor's before the update; null for dropped rows",
     "logp_ref": "the reference policy's; null for dropped rows, and without a KL term",
-    "rgr_prefix_tokens": "how many tokens of a reflection were given: the failed rationale and cue",
-    "rgr_cue": "the cue's text",
+    "rgr_prefix_tokens": "tokens given to a reflection: opening tag, failed rationale, cue",
+    "rgr_cue": "the cue's text; null where the mode has none",
     "rgr_outcome": "of a reflection: succeeded or failed; skipped on a source without one",
     "rgr_skipped": "why a group went without its reflection; on the source's row",
-    "seconds": "seconds from request to response",
+    "seconds": "seconds from request to response, waiting included",
 }
 """One line for each column of `ROW`."""
 

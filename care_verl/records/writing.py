@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,30 @@ from care_verl.records.schema import FORMAT, HEADER, ROW, RUN, VERSION
 
 
 def write_step(
-    folder: Path, step: int, rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any]
+    folder: Path,
+    step: int,
+    rows: Sequence[Mapping[str, Any]],
+    metrics: Mapping[str, Any],
+    start: int = 1,
 ) -> Path:
     """Write one step; `rows` have the columns of `ROW`. Metrics that are no finite number stay out.
+
+    `start` is what `write_run` returned at the start of the run that made the step.
 
     Raises pyarrow.ArrowInvalid or ArrowTypeError for a value that does not fit its column.
     """
     finite = {
         name: float(value)
         for name, value in metrics.items()
-        if isinstance(value, int | float) and math.isfinite(value)
+        if isinstance(value, Real) and math.isfinite(value)
     }
-    header = {"format": FORMAT, "version": VERSION, "step": step, "metrics": finite}
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "step": step,
+        "start": start,
+        "metrics": finite,
+    }
     schema = ROW.with_metadata({HEADER: json.dumps(header)})
     table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
     path = folder / step_name(step)
@@ -38,13 +51,12 @@ def write_step(
     return path
 
 
-def write_run(folder: Path, record: Mapping[str, Any]) -> Path:
-    """Write what is known at a start of the run, as the next `run_<n>.parquet`."""
+def write_run(folder: Path, record: Mapping[str, Any]) -> int:
+    """Write what is known at a start of the run, as the next `run_<n>.parquet`; returns n."""
     number = 1 + len(list(folder.glob("run_*.parquet")))
-    path = folder / f"run_{number:03d}.parquet"
-    with whole_file(path) as file:
+    with whole_file(folder / f"run_{number:03d}.parquet") as file:
         pq.write_table(pa.Table.from_pylist([dict(record)], schema=RUN), file)
-    return path
+    return number
 
 
 def store_image(folder: Path, data: bytes, suffix: str) -> str:

@@ -6,6 +6,7 @@ therefore runs the group stage before it returns, and the trainer never sees hal
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
@@ -200,12 +201,14 @@ class CareAgentLoopWorker(_WorkerBase):  # type: ignore[misc]
             return
         prefix = built.ids
         seeded = self._seeding.reflection(sampling_params, group.uid)
+        began = time.monotonic()
         decoded = await self._decode(source.output, prefix, seeded, room - len(prefix))
+        seconds = time.monotonic() - began
         if not decoded.token_ids:
             reason = "timeout" if decoded.stop_reason == TIMED_OUT else "aborted"
             await self._note_skipped(group, source, reason)
             return
-        reflected = reflected_output(source.output, prefix, decoded, room)
+        reflected = reflected_output(source.output, prefix, decoded, room, seconds)
         fields = {**source.fields, "session_id": group.size}
         await self._publish(reflected, fields, source.record.session)
 

@@ -1,6 +1,7 @@
 """A disk on which the run cannot write: the error says which folders, and how full they are.
 
-verl writes dumps in a thread and raises a step later; the system's own message names no file.
+Dumps and records are written in threads whose errors come up a step later; the system's own message
+names no file.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOTDIR, errno.EEXIST}
 _FOLDERS = ("default_local_dir", "rollout_data_dir", "validation_data_dir")
-_CAPTURES = "algorithm.care.capture.folder"
+_CARES = ("algorithm.care.capture.folder", "algorithm.care.records.folder")
 _METRICS = "VERL_FILE_LOGGER_PATH"
 
 
@@ -47,7 +48,7 @@ def existing_part(path: Path) -> Path:
 
 def _written(config: DictConfig) -> dict[str, Path]:
     paths = {f"trainer.{name}": config.trainer.get(name, None) for name in _FOLDERS}
-    paths[_CAPTURES] = OmegaConf.select(config, _CAPTURES)
+    paths |= {name: OmegaConf.select(config, name) for name in _CARES}
     paths[_METRICS] = os.environ.get(_METRICS)
     return {name: Path(path) for name, path in paths.items() if path}
 

@@ -64,11 +64,16 @@ class PromptGroup:
 
 
 def reflected_output(
-    source: AgentLoopOutput, prefix: list[int], decoded: TokenOutput, response_length: int
+    source: AgentLoopOutput,
+    prefix: list[int],
+    decoded: TokenOutput,
+    response_length: int,
+    seconds: float,
 ) -> AgentLoopOutput:
     """The reflected row: the source's prompt, the copied prefix (untrained), the new tokens.
 
-    Fields are those of the source, so that both rows have the same columns in the queue.
+    `seconds` is how long these took. Fields are those of the source, so that both rows have the
+    same columns in the queue.
     """
     new = decoded.token_ids[: response_length - len(prefix)]
     log_probs = None
@@ -84,7 +89,7 @@ def reflected_output(
             "response_mask": [0] * len(prefix) + [1] * len(new),
             "response_logprobs": log_probs,
             "reward_score": None,
-            "metrics": AgentLoopMetrics(),
+            "metrics": AgentLoopMetrics(generate_sequences=seconds),
             "extra_fields": extra,
         }
     )

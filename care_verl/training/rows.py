@@ -21,7 +21,8 @@ class StepRows:
     """All B rows of a step, sorted by group and session, so that ties never depend on timing.
 
     `keys` are the queue's, `tags` its row tags; `response_masks` are B tensors [T_i], 1 on
-    decoded tokens; `embedding` is [B, H], zeros for reflections.
+    decoded tokens; `embedding` is [B, H], zeros for reflections. `reports` is what the reward said
+    of each row beside its score.
     """
 
     keys: list[str]
@@ -29,6 +30,7 @@ class StepRows:
     records: list[RowRecord]
     response_masks: list[Tensor]
     embedding: Tensor
+    reports: list[dict[str, Any]]
 
     @classmethod
     def of(
@@ -52,6 +54,7 @@ class StepRows:
             records=[records[i] for i in order],
             response_masks=[response_masks[i] for i in order],
             embedding=_embeddings([extra_fields[i].get(EMBEDDING) for i in order]),
+            reports=[extra_fields[i].get("reward_extra_info") or {} for i in order],
         )
 
     @property

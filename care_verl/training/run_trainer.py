@@ -23,6 +23,7 @@ from care_verl.training.liveness import ActorPings, check_while_polling, named
 from care_verl.training.prompt_ids import PromptIds
 from care_verl.training.queue_rows import rows_in_queue
 from care_verl.training.queue_watch import watching_queue
+from care_verl.training.recorder import Recorder, recording
 from care_verl.training.saving import DeferredCallback, resuming_whole, whole_save
 from care_verl.training.worker import cares_workers
 
@@ -33,10 +34,13 @@ POLL_SECONDS = 0.05
 
 
 class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
-    """Subclasses read `care`, and of each step `_left_in_queue` and `_num_failed_groups`."""
+    """Subclasses read `care`, `_recorder`, and of each step what is counted: `_left_in_queue` and
+    `_num_failed_groups`.
+    """
 
     checkpoint_callback: Any
     _num_failed_groups = 0
+    _recorder: Recorder | None = None
 
     def __init__(self, config: DictConfig) -> None:
         # Any other name than "sync" selects the asynchronous replay buffer and its checks.
@@ -56,7 +60,7 @@ class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
         super()._setup()
 
     def fit(self, agent_loop_manager: Any) -> None:
-        """verl's loop; an actor that dies ends it with that as the error."""
+        """verl's loop, recorded; an actor that dies ends it with that as the error."""
         from care_verl.rollout.watchdog import RolloutWatchdog
 
         servers = self.llm_server_manager
@@ -75,8 +79,10 @@ class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
             watchdog.explaining(),
             pings.explaining(),
             explaining_disks(self.config),
+            recording(self.config, self.care, self.tokenizer, self.global_steps + 1) as recorder,
             watching_queue(),
         ):
+            self._recorder = recorder
             super().fit(agent_loop_manager)
 
     def _init_resource_pool_mgr(self) -> None:

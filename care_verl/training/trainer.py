@@ -65,6 +65,9 @@ class CareTrainer(RunTrainer):
         credit, without_weight = credit_fields(rows, result.advantage, updated, self.care)
         if self.care.capture.step and self.care.capture.step == self.global_steps:
             self._capture = StepCapture.of(batch.partition_id, rows, result)
+        if self._recorder is not None:
+            with marked_timer("records", self.timing_raw):
+                self._recorder.begin(self.global_steps, batch.partition_id, rows, result)
         self._all_rows_metrics = rows.metrics(result, self.care)
         self._all_rows_metrics["care/rows/without_weight"] = float(without_weight)
         self._all_rows_metrics["care/groups/failed"] = float(self._num_failed_groups)
@@ -111,6 +114,9 @@ class CareTrainer(RunTrainer):
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         """Write the per-token advantages, which are known since the drop."""
         batch = put_by_key(batch, self._credit)
+        if self._recorder is not None:
+            with marked_timer("records", self.timing_raw):
+                self._recorder.complete(batch, self._credit)
         if self._capture is not None:
             path = self._capture.write(
                 batch, self._credit, self.config, self.care, self.global_steps
@@ -146,6 +152,11 @@ class CareTrainer(RunTrainer):
     def _compute_metrics(
         self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any
     ) -> None:
-        """verl's metrics see only the rows that were kept; scores and lengths are of all rows."""
+        """verl's metrics see only the rows that were kept; scores and lengths are of all rows.
+
+        These are the step's last metrics, with which its record is written.
+        """
         super()._compute_metrics(batch, metrics, *args, **kwargs)
         metrics.update(self._all_rows_metrics)
+        if self._recorder is not None:
+            self._recorder.finish(metrics)

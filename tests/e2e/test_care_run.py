@@ -11,10 +11,13 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from care_verl.records.files import RunRecord
 
 from .running import Run
 
@@ -135,6 +138,75 @@ def test_all_rows_are_dumped_dropped_ones_too(run: Run) -> None:
     for step, data in run.metrics():
         lines = (run.folder / "rollouts" / f"{step}.jsonl").read_text().splitlines()
         assert len(lines) == data["care/rows/total"]
+
+
+@pytest.fixture(scope="module")
+def record(run: Run) -> RunRecord:
+    return RunRecord.find(run.folder / "checkpoints")
+
+
+def test_the_record_adds_up_with_the_metrics(run: Run, record: RunRecord) -> None:
+    """Every row, by kind, role and outcome; signal, credit and log-probabilities of the updated."""
+    metrics = dict(run.metrics())
+    assert [step.step for step in record] == [1, 2]
+    for step in record:
+        data, rows = metrics[step.step], step.rows()
+        assert step.metrics == pytest.approx({name: data[name] for name in step.metrics})
+        assert step.metrics["timing_s/step"] > step.metrics["timing_s/records"] > 0
+        assert len(rows) == data["care/rows/total"]
+        updated = [row for row in rows if row["advantage"]]
+        assert len(updated) == data["care/rows/updated"]
+        roles = Counter(row["role"] for row in rows)
+        assert roles["anchor"] == 32 - data["care/groups/skipped"]
+        assert sum(roles[name] for name in ("anchor", "negative", "positive")) == len(updated)
+        kinds = Counter(row["kind"] for row in rows if row["question"])
+        for kind in ("mixed", "all_wrong", "all_right"):
+            assert kinds[kind] == data[f"care/groups/{kind}"]
+        outcomes = Counter(row["rgr_outcome"] for row in rows)
+        assert outcomes["succeeded"] == data["care/rgr/succeeded"]
+        assert outcomes["succeeded"] + outcomes["failed"] == data["care/rgr/triggered"]
+        size = sum(abs(row["advantage"]) for row in rows)
+        failed = sum(abs(row["advantage"]) for row in rows if row["acc"] == 0)
+        assert failed / size == pytest.approx(data["care/signal/failure_share"])
+        assert sum(len(row["response_ids"]) for row in rows) == data["care/tokens/total"]
+        for row in rows:
+            scored = [row[name] is not None for name in ("credit", "logp_old", "logp_ref")]
+            assert scored == [bool(row["advantage"])] * 3
+        for row in updated:
+            assert sum(row["credit"]) == pytest.approx(row["advantage"], abs=1e-4)
+            gap = abs(row["logp_old"] - row["logp_rollout"])
+            assert gap <= data["care/parity/row_sum_max"] + 1e-4
+
+
+def test_a_recorded_row_says_what_was_decoded(record: RunRecord) -> None:
+    for step in record:
+        for row in step.rows():
+            text = b"".join(row["pieces"]).decode(errors="replace")
+            assert row["response"] == text
+            if row["fmt"] == 1:
+                assert row["pred"] in text
+            lengths = {len(row[name]) for name in ("pieces", "response_ids", "response_mask")}
+            assert len(lengths) == 1
+            assert row["seconds"] > 0
+            if row["reflected_from"] >= 0:
+                given = row["rgr_prefix_tokens"]
+                assert row["response_mask"] == [0] * given + [1] * (lengths.pop() - given)
+                assert row["rgr_cue"] in b"".join(row["pieces"][:given]).decode(errors="replace")
+
+
+def test_recorded_images_are_stored_once(record: RunRecord) -> None:
+    named = [name for step in record for row in step.rows() for name in row["images"] or ()]
+    assert len(named) == 2 * 32
+    assert {path.name for path in (record.folder / "images").iterdir()} == set(named)
+    assert record.image(named[0]).startswith(b"\x89PNG")
+
+
+def test_the_start_is_recorded(run: Run, record: RunRecord) -> None:
+    (start,) = record.starts()
+    assert start["first_step"] == 1
+    assert start["config"]["algorithm"]["care"]["rgr"]["cue"] == "Look again."
+    assert start["versions"]["verl"] == "0.9.1"
+    assert {"data.seed", "algorithm.care.seed"} <= set(start["seeds"])
 
 
 def test_tensorboard_and_checkpoint_are_there(run: Run) -> None:

@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from care_verl.records.files import RunRecord
-from care_verl.records.schema import MEANING, ROW, RecordError
+from care_verl.records.schema import MEANING, ROW, RUN, RecordError
+from care_verl.records.writing import store_image, write_run, write_step
 
 from .samples import write_sample_run
+
+AGAIN = {"first_step": 2}
+ROOT = Path(__file__).parents[2]
+
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+from pathlib import Path
+from care_verl.records import writing
+from tests.records.samples import write_sample_run
+
+folder = Path(sys.argv[1])
+write_table = writing.pq.write_table
+
+def half(table, file, **options):
+    if file.name.endswith("step_000002.parquet.partial"):
+        file.write(b"PAR1" * 4096)
+        file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    write_table(table, file, **options)
+
+writing.pq.write_table = half
+write_sample_run(folder, steps=3)
+"""
 
 
 def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -38,6 +66,45 @@ def test_a_column_that_an_older_file_lacks_is_null(tmp_path: Path) -> None:
     assert RunRecord.find(folder).step(1).rows(["seconds"])[0] == {"seconds": None}
 
 
+def test_steps_that_a_later_start_went_back_behind_are_left_out(tmp_path: Path) -> None:
+    """Resumed behind step 1: 2 is written anew, 3 not yet."""
+    folder = write_sample_run(tmp_path, steps=3)
+    start = write_run(folder, {**pq.read_table(folder / "run_001.parquet").to_pylist()[0], **AGAIN})
+    assert start == 2
+    assert [step.step for step in RunRecord.find(folder)] == [1]
+    write_step(folder, 2, RunRecord.find(folder).step(1).rows(), {}, start)
+    assert [(step.step, step.start) for step in RunRecord.find(folder)] == [(1, 1), (2, 2)]
+    with pytest.raises(RecordError, match="holds 2 steps from 1 to 2"):
+        RunRecord.find(folder).step(3)
+    write_run(folder, {**pq.read_table(folder / "run_001.parquet").to_pylist()[0]})
+    with pytest.raises(RecordError, match="holds 3 steps, all of them of an earlier start"):
+        _ = RunRecord.find(folder).steps
+
+
+def test_a_run_killed_while_it_writes_leaves_whole_files(tmp_path: Path) -> None:
+    """By SIGKILL, with half of the second step's file on the disk."""
+    done = subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, str(tmp_path)], cwd=ROOT)
+    assert done.returncode == -signal.SIGKILL
+    assert (tmp_path / "step_000002.parquet.partial").stat().st_size > 0
+    run = RunRecord.find(tmp_path)
+    assert [step.step for step in run] == [1]
+    assert len(run.step(1).rows()) > 8
+
+
+def test_an_image_is_stored_once(tmp_path: Path) -> None:
+    first = store_image(tmp_path, b"one", ".png")
+    stored = (tmp_path / "images" / first).stat()
+    assert store_image(tmp_path, b"one", ".png") == first
+    assert (tmp_path / "images" / first).stat().st_mtime_ns == stored.st_mtime_ns
+    assert store_image(tmp_path, b"two", ".png") != first
+
+
+def test_numbers_of_every_make_are_metrics(tmp_path: Path) -> None:
+    metrics = {"a": 1, "b": np.float32(0.5), "c": np.int64(2), "d": "text", "e": float("inf")}
+    write_step(tmp_path, 1, [], metrics)
+    assert RunRecord.find(tmp_path).step(1).metrics == {"a": 1.0, "b": 0.5, "c": 2.0}
+
+
 def test_what_is_no_record_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="holds no record"):
         RunRecord.find(tmp_path)
@@ -47,3 +114,22 @@ def test_what_is_no_record_is_refused(tmp_path: Path) -> None:
     write_sample_run(tmp_path, steps=1)
     with pytest.raises(RecordError, match="step 7 is not in .* 1 steps from 1 to 1"):
         RunRecord.find(tmp_path).step(7)
+
+
+def shown(kind: pa.DataType) -> str:
+    """A column's type in words."""
+    if pa.types.is_list(kind):
+        return f"list of {shown(kind.value_type)}"
+    return {"float": "float32"}.get(str(kind), str(kind))
+
+
+@pytest.mark.parametrize("field", ROW, ids=ROW.names)
+def test_every_column_is_documented(field: pa.Field) -> None:
+    null = "" if field.nullable else ", never null"
+    row = f"| `{field.name}` | {shown(field.type)}{null} | {MEANING[field.name]} |"
+    assert row in (ROOT / "docs" / "records.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", RUN.names)
+def test_every_column_of_a_start_is_documented(name: str) -> None:
+    assert f"| `{name}` |" in (ROOT / "docs" / "records.md").read_text("utf-8")

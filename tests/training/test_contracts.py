@@ -24,9 +24,11 @@ from transfer_queue import KVBatchMeta
 from transfer_queue.metadata import BatchMeta
 from verl.experimental.agent_loop.agent_loop import (
     AgentLoopManager,
+    AgentLoopMetrics,
     AgentLoopOutput,
     AgentLoopWorker,
 )
+from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
 from verl.experimental.reward_loop.reward_loop import RewardLoopWorker
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 from verl.trainer.main_ppo import TaskRunnerV1
@@ -59,7 +61,7 @@ from verl.workers.rollout.replica import RolloutReplicaRegistry
 from verl.workers.rollout.vllm_rollout.vllm_async_server import vLLMHttpServer
 from verl.workers.utils.losses import ppo_loss
 
-from care_verl.training import agent_loop, run_trainer, trainer, worker
+from care_verl.training import agent_loop, held_step, run_trainer, trainer, worker
 from care_verl.training.configuration import ESTIMATOR, POLICY_LOSS, TRAINER_MODE
 from care_verl.training.policy_loss import care_policy_loss
 from care_verl.training.recipes import RecipeSearchPath
@@ -273,7 +275,44 @@ SOURCES: dict[str, tuple[str, Any, Sequence[str]]] = {
             "self._compute_metrics(batch, metrics, self.timing_raw",
             "self._log_rollout_data(batch, self.timing_raw, rollout_data_dir)",
             "tq.kv_clear(keys=batch.keys",
+            "self.logger.log(data=metrics, step=self.global_steps)",
         ],
+    ),
+    "the first step comes behind the one that was loaded": (
+        "training.recorder",
+        PPOTrainer.fit,
+        ["self.global_steps += 1", "self.on_train_begin()", "batch = self.step("],
+    ),
+    "all of a step's own metrics are known when the last are computed": (
+        "training.recorder",
+        PPOTrainer.fit,
+        [
+            "metrics.update(self._consume_sync_metrics())",
+            "metrics.update(val_metrics)",
+            "self._compute_metrics(batch, metrics",
+            "metrics.pop(DAPO_FILTERED_REWARD_COUNTS_KEY, None)",
+            "self.logger.log(data=metrics",
+        ],
+    ),
+    "the trainer has the tokenizer": (
+        "training.recorder",
+        PPOTrainer._init_tokenizer,
+        ["self.tokenizer = model_config.tokenizer"],
+    ),
+    "a row of the queue has its prompt as the dataset gives it": (
+        "training.held_step",
+        RLHFDataset.__getitem__,
+        ['row_dict["raw_prompt"] = self._build_messages(', 'row_dict["index"] = index'],
+    ),
+    "a session measures its decoding": (
+        "training.held_step",
+        SingleTurnAgentLoop.run,
+        ['simple_timer("generate_sequences", metrics)', "metrics=metrics"],
+    ),
+    "the queue returns those fields that it has": (
+        "training.held_step",
+        BatchMeta.select_fields,
+        ["for field_name in field_names", "if field_name in self.field_schema"],
     ),
     "padding is told by a tag": (
         "training.dropping",
@@ -609,6 +648,23 @@ def test_row_fields_are_stacked_or_jagged() -> None:
     assert worker.global_row_count(flags, None, "cpu") == 1
     ragged = torch.nested.as_nested_tensor([torch.ones(1), torch.zeros(1)], layout=torch.jagged)
     assert worker.global_row_count(ragged, None, "cpu") == 1
+
+
+def test_messages_and_measurements_come_out_of_the_queue_as_they_went_in() -> None:
+    """`held_step` reads columns of lists and mappings, from one row or several."""
+    rows = [
+        {
+            "raw_prompt": [{"role": "user", "content": [{"type": "image", "care": b"x"}]}] * n,
+            "metrics": AgentLoopMetrics(generate_sequences=n).model_dump(exclude_unset=True),
+            "index": n,
+            "data_source": "charts",
+        }
+        for n in (1, 2)
+    ]
+    for chosen in (rows, rows[:1]):
+        table = list_of_dict_to_tensordict(chosen)
+        for name in rows[0]:
+            assert held_step._values(table[name]) == [row[name] for row in chosen], name
 
 
 def test_masked_rows_count_nowhere_in_the_kl() -> None:

@@ -87,19 +87,19 @@ DECODED = TokenOutput(
 
 def test_a_reflected_row_trains_only_the_new_tokens() -> None:
     """Five tokens fit: three of prefix, two of the three new ones."""
-    row = reflected_output(scored_source(), [90, 2, 3], DECODED, response_length=5)
+    row = reflected_output(scored_source(), [90, 2, 3], DECODED, response_length=5, seconds=2.5)
     assert row.prompt_ids == [50, 51]
     assert row.response_ids == [90, 2, 3, 7, 8]
     assert row.response_mask == [0, 0, 0, 1, 1]
     assert row.response_logprobs == [0.0, 0.0, 0.0, -0.1, -0.2]
     assert row.multi_modal_data == {"images": ["an image"]}
     assert row.reward_score is None
-    assert row.metrics.generate_sequences == 0.0
+    assert row.metrics.generate_sequences == 2.5
 
 
 def test_a_reflected_row_inherits_no_verdict() -> None:
     source = scored_source()
-    row = reflected_output(source, [90], DECODED, response_length=8)
+    row = reflected_output(source, [90], DECODED, response_length=8, seconds=2.5)
     assert row.extra_fields == {"turn_scores": [], "min_global_steps": 5}
     row.extra_fields["reward_extra_info"] = {"acc": 1.0}
     assert source.extra_fields["reward_extra_info"] == {"acc": 0.0}
@@ -109,13 +109,13 @@ def test_a_reflected_row_inherits_no_verdict() -> None:
 
 def test_a_reflected_row_has_the_columns_of_its_source() -> None:
     source = scored_source()
-    row = reflected_output(source, [90], DECODED, response_length=8)
+    row = reflected_output(source, [90], DECODED, response_length=8, seconds=2.5)
     row.reward_score = 1.0
     assert set(row.as_dict()) == set(source.as_dict())
 
 
 def test_without_log_probabilities_there_are_none() -> None:
-    row = reflected_output(scored_source(response_logprobs=None), [90], DECODED, 8)
+    row = reflected_output(scored_source(response_logprobs=None), [90], DECODED, 8, 2.5)
     assert row.response_logprobs is None
 
 

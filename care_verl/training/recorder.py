@@ -1,0 +1,110 @@
+"""Writing the record of a run beside its training (`algorithm.care.records`).
+
+The trainer waits while rows are read from the queue; a thread makes the files. At most one step
+waits to be written. Whatever goes wrong there comes up in the next step, or at the end of the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from transfer_queue import KVBatchMeta
+
+from care_verl.algorithm import CareAdvantages, CareConfig
+from care_verl.logs import logger_of
+from care_verl.records.files import FOLDER
+from care_verl.records.start import start_of_run
+from care_verl.records.writing import write_run, write_step
+from care_verl.training.held_step import HeldStep
+from care_verl.training.record_rows import record_rows
+from care_verl.training.rows import StepRows
+from care_verl.training.token_credit import Fields
+from care_verl.vocabulary import vocab_bytes
+
+logger = logger_of(__name__)
+
+
+class Recorder:
+    """Takes each step in three parts: `begin` before its drop, `complete`, and `finish`.
+
+    folder: where the files go. vocabulary: the bytes of each token id. start: which start of the
+    run this is, as `write_run` counts them.
+    """
+
+    def __init__(
+        self, folder: Path, care: CareConfig, vocabulary: Sequence[bytes], start: int
+    ) -> None:
+        self._folder = folder
+        self._care = care
+        self._vocabulary = vocabulary
+        self._start = start
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="care-records")
+        self._writing: Future[None] | None = None
+        self._held: HeldStep | None = None
+
+    def begin(self, step: int, partition_id: str, rows: StepRows, result: CareAdvantages) -> None:
+        """Read all rows of a step that is to be recorded.
+
+        Raises what the writing of the step before raised.
+        """
+        self.wait()
+        if (step - 1) % self._care.records.every == 0:
+            self._held = HeldStep.of(step, partition_id, rows, result)
+
+    def complete(self, batch: KVBatchMeta, credit: Mapping[str, Fields]) -> None:
+        """Add the log-probabilities and the credit of the rows that are updated."""
+        if self._held is not None:
+            self._held.complete(batch, credit)
+
+    def finish(self, metrics: Mapping[str, Any]) -> None:
+        """Have the step written, with all its metrics."""
+        if self._held is not None:
+            self._writing = self._thread.submit(self._write, self._held, dict(metrics))
+            self._held = None
+
+    def wait(self) -> None:
+        """Until what was finished is written. Raises what its writing raised."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def close(self, failed: bool) -> None:
+        """Wait, and end the thread. In a run that has `failed`, errors are logged only."""
+        self._thread.shutdown(wait=True)
+        if failed and self._writing is not None and (error := self._writing.exception()):
+            logger.error("the last step could not be recorded: %s", error)
+        elif not failed:
+            self.wait()
+
+    def _write(self, held: HeldStep, metrics: Mapping[str, Any]) -> None:
+        rows = record_rows(held, self._care, self._vocabulary, self._folder)
+        write_step(self._folder, held.step, rows, metrics, self._start)
+
+
+@contextmanager
+def recording(
+    config: DictConfig, care: CareConfig, tokenizer: Any, first_step: int
+) -> Iterator[Recorder | None]:
+    """The recorder of a run that begins at `first_step`; None where recording is off.
+
+    Its end waits for the last step's file.
+    """
+    if not care.records.every:
+        yield None
+        return
+    folder = Path(care.records.folder or Path(config.trainer.default_local_dir) / FOLDER)
+    folder.mkdir(parents=True, exist_ok=True)
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    start = write_run(folder, start_of_run(plain, first_step, Path.cwd()))
+    recorder = Recorder(folder, care, vocab_bytes(tokenizer), start)
+    failed = True
+    try:
+        yield recorder
+        failed = False
+    finally:
+        recorder.close(failed)

@@ -1,0 +1,74 @@
+"""Prompts as datasets give them: texts with placeholders, images as files or decoded."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from care_verl.training.dataset import ENCODED
+from care_verl.training.messages import question, stored_images
+
+
+def picture(mode: str = "RGB", kind: str = "PNG") -> bytes:
+    stream = io.BytesIO()
+    Image.new(mode, (3, 2)).save(stream, kind)
+    return stream.getvalue()
+
+
+def user(*parts: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": list(parts)}]
+
+
+def test_a_question_is_the_text_of_all_messages() -> None:
+    messages: list[dict[str, Any]] = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "assistant", "content": None},
+        *user(
+            {"type": "text", "text": "Compare ", "image": None},
+            {"type": "image", ENCODED: picture()},
+            {"type": "text", "text": " and "},
+            {"type": "image_url", "image_url": {"url": "http://host/a.png"}},
+            {"type": "video", "video": "a.mp4"},
+        ),
+    ]
+    assert question(messages) == "Be brief.\n\n\n\nCompare <image> and <image><video>"
+
+
+@pytest.mark.parametrize("name", [ENCODED, "bytes"])
+def test_a_file_stays_as_it_is(name: str) -> None:
+    jpeg = picture(kind="JPEG")
+    messages = user({"type": "text", "text": "x"}, {"type": "image", name: jpeg})
+    assert list(stored_images(messages)) == [(jpeg, ".jpeg")]
+
+
+def test_paths_and_embedded_addresses_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(picture())
+    address = "data:image/png;base64," + base64.b64encode(picture()).decode()
+    for image in (str(path), f"file://{path}", address):
+        assert list(stored_images(user({"type": "image", "image": image}))) == [(picture(), ".png")]
+    url = user({"type": "image_url", "image_url": {"url": address}})
+    assert list(stored_images(url)) == [(picture(), ".png")]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_decoded_images_become_png(mode: str) -> None:
+    ((data, suffix),) = stored_images(user({"type": "image", "image": Image.new(mode, (3, 2))}))
+    assert suffix == ".png"
+    assert Image.open(io.BytesIO(data)).size == (3, 2)
+
+
+@pytest.mark.parametrize(
+    "image", ["http://host/a.png", "/not/there.png", "data:image/png;base64,?", "x" * 5000, "a\0b"]
+)
+def test_what_cannot_be_read_is_left_out(image: str) -> None:
+    assert list(stored_images(user({"type": "image", "image": image}))) == []
+
+
+def test_an_unknown_format_is_stored_all_the_same() -> None:
+    assert list(stored_images(user({"type": "image", ENCODED: b"?"}))) == [(b"?", ".bin")]
