@@ -1,0 +1,130 @@
+"""Which runs are seeds of one line, and what the lines are called."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+from care_verl.report.groups import Groups
+from care_verl.report.runs import METRICS_FILE, ReportError, Run
+from care_verl.report.series import metric
+
+_SETTINGS = "algorithm.care."
+_NO_METHOD = ("seed", "capture.", "records.", "parity.", "embedding.")
+"""Settings that say which draw or what is written, not what is learned."""
+
+_NAMES = (
+    "trainer.default_local_dir",
+    "trainer.experiment_name",
+    "trainer.project_name",
+    "trainer.logger",
+    "trainer.resume_",
+    "trainer.rollout_data_dir",
+    "trainer.validation_data_dir",
+    "algorithm.care.capture.",
+    "algorithm.care.records.",
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a figure: a label and the runs that are its seeds."""
+
+    label: str
+    runs: tuple[Run, ...]
+
+    @property
+    def groups(self) -> Groups | None:
+        """The recorded groups of all its runs; None where there is none."""
+        known = [run.groups for run in self.runs if run.groups is not None]
+        return Groups.joined(known) if known else None
+
+    def total(self, name: str) -> float:
+        """Sum of a metric over steps and runs."""
+        return sum(float(metric(name)(run).values.sum()) for run in self.runs)
+
+
+def lines_of(runs: Sequence[Run], names: Sequence[str]) -> list[Line]:
+    """Runs of equal names together, in order of first appearance; without names, default labels.
+
+    Raises ReportError when there are names, but not one for each run.
+    """
+    if names and len(names) != len(runs):
+        raise ReportError(
+            f"{len(names)} names for {len(runs)} runs; expected one for each, or none"
+        )
+    labels = list(names) or default_labels(runs)
+    return [
+        Line(label, tuple(run for run, own in zip(runs, labels, strict=True) if own == label))
+        for label in dict.fromkeys(labels)
+    ]
+
+
+def default_labels(runs: Sequence[Run]) -> list[str]:
+    """Method, K and the CARE settings in which the runs differ; else the name of the folder."""
+    flat = [dict(_flat(run.setting("algorithm.care") or {})) for run in runs]
+    known = [settings for settings in flat if settings]
+    differing = [
+        key
+        for key in sorted({key for settings in known for key in settings})
+        if key != "K" and not key.startswith(_NO_METHOD) and _values(known, key) > 1
+    ]
+    return [_label(run, settings, differing) for run, settings in zip(runs, flat, strict=True)]
+
+
+def _label(run: Run, settings: Mapping[str, Any], differing: Sequence[str]) -> str:
+    method = run.setting("algorithm.adv_estimator") or ("care" if settings else None)
+    if method is None:
+        own = run.path if run.path.name not in (METRICS_FILE, "records") else run.path.parent
+        return own.resolve().stem if own.is_file() else own.resolve().name
+    if method != "care":
+        return str(method)
+    shown = ["K", *differing]
+    return " ".join(
+        [method, *(f"{key}={_short(settings[key])}" for key in shown if key in settings)]
+    )
+
+
+def _short(value: Any) -> str:
+    """A value as text; a long one, such as a cue, by its beginning and a checksum."""
+    text = str(value)
+    return text if len(text) <= 20 else f"{text[:12]}…{crc32(text.encode()):08x}"
+
+
+def notes_on(line: Line) -> Iterator[str]:
+    """What speaks against taking a line's runs as its seeds."""
+    known = [run for run in line.runs if run.config]
+    flat = [dict(_flat(run.config)) for run in known]
+    differing = sorted(
+        key
+        for key in {key for settings in flat for key in settings}
+        if not key.startswith(_NAMES) and "seed" not in key and _values(flat, key) > 1
+    )
+    if differing:
+        yield f"the runs of *{line.label}* differ in more than seeds: {', '.join(differing)}"
+    seeds = Counter(json.dumps(run.seeds, sort_keys=True) for run in known)
+    for text, count in seeds.items():
+        if count > 1:
+            yield f"{count} runs of *{line.label}* have the same seeds {text}: they are no sample"
+    ends = sorted({max(run.metrics) for run in line.runs})
+    if len(ends) > 1:
+        yield (
+            f"the runs of *{line.label}* end at steps {', '.join(map(str, ends))}: its mean goes "
+            "as far as all of them"
+        )
+
+
+def _values(flat: Sequence[Mapping[str, Any]], key: str) -> int:
+    return len({json.dumps(settings.get(key), sort_keys=True) for settings in flat})
+
+
+def _flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in mapping.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
