@@ -61,7 +61,11 @@ setup(
     python_requires=">=3.10,<3.13",
     packages=[*find_packages(include=["care_verl", "care_verl.*"]), "care_verl.recipes"],
     package_dir={"care_verl.recipes": "recipes"},
-    package_data={"care_verl": ["py.typed"], "care_verl.recipes": ["**/*.yaml"]},
+    package_data={
+        "care_verl": ["py.typed"],
+        "care_verl.atlas": ["page/*"],
+        "care_verl.recipes": ["**/*.yaml"],
+    },
     install_requires=BASE,
     extras_require={"cpu": CPU, "gpu": GPU, "dev": DEV},
     entry_points={

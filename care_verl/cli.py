@@ -8,9 +8,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from care_verl.atlas.command import atlas
 from care_verl.certificate.command import certificate
 from care_verl.court_command import court
 from care_verl.data import commands as data
+from care_verl.replay.command import replay
+from care_verl.report.command import report
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="CARE for verl: learning from failures."
@@ -46,8 +49,11 @@ def demo(
         console.print(table)
 
 
+app.command()(atlas)
 app.command()(certificate)
 app.command()(court)
+app.command()(replay)
+app.command()(report)
 
 if __name__ == "__main__":
     app()

@@ -1,0 +1,42 @@
+"""The parts of groups and rows in words."""
+
+from __future__ import annotations
+
+from care_verl.atlas.groups import Group, Row, is_reflection
+
+
+def kind_of(group: Group) -> str:
+    """The kind of a group with what came of it."""
+    if group.kind == "all_wrong":
+        return "rescued" if group.rescued else "all-wrong"
+    if group.kind == "all_right":
+        return "all-right"
+    return "mixed-skipped" if group.skipped else "mixed"
+
+
+def part_of(group: Group, row: Row) -> tuple[str, str]:
+    """A row's part in words, and for colours and filters."""
+    if row["role"] == "anchor":
+        return ("Pseudo-anchor", "pseudo-anchor") if group.rescued else ("Anchor", "anchor")
+    if row is group.anchor:
+        return "Anchor, not updated", "outside"
+    if is_reflection(row):
+        return ("Reflection, positive" if row["acc"] == 1 else "Reflection, failed"), row["role"]
+    if row["is_source"] and row["role"] == "outside":
+        return "Hard negative, repaired", "outside"
+    return {"negative": "Hard negative", "outside": "Outside the update"}[row["role"]], row["role"]
+
+
+def note_on(group: Group, row: Row) -> str:
+    """What else there is to say of a row's part; empty for most."""
+    if row["role"] == "anchor" and group.rescued:
+        return "wrong, and the likeliest of the failures"
+    if row["is_source"] and row["role"] == "outside":
+        if group.skipped:
+            return "repaired, and no other negative is there: nothing is learned"
+        return "its reflection took its place in the update"
+    if row["is_source"]:
+        return "source of the reflection"
+    if is_reflection(row):
+        return f"made from row {row['reflected_from']}"
+    return ""
