@@ -22,7 +22,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 from verl.workers.rollout.vllm_rollout.bucketed_weight_transfer import BucketedWeightSender
 
 from care_verl.data.embedded.charts import Bar, Chart, render
-from care_verl.data.embedded.model import build_processor, save_model
+from care_verl.data.embedded.model import build_processor
 
 pytestmark = pytest.mark.slow
 
@@ -33,19 +33,12 @@ TOLERANCE = 1e-4
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model")
-    save_model(path, seed=0)
-    return path
-
-
-@pytest.fixture(scope="module")
-def engine(folder: Path) -> Iterator[vllm.LLM]:
+def engine(model_folder: Path) -> Iterator[vllm.LLM]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
         environment.setenv("VERL_RAY_JOB_ID", uuid.uuid4().hex)
         llm = vllm.LLM(
-            str(folder),
+            str(model_folder),
             load_format="dummy",
             dtype="float32",
             enforce_eager=True,
@@ -58,8 +51,8 @@ def engine(folder: Path) -> Iterator[vllm.LLM]:
         llm.llm_engine.engine_core.shutdown()
 
 
-def test_two_updates_reach_every_weight(engine: vllm.LLM, folder: Path) -> None:
-    actor = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder).eval()
+def test_two_updates_reach_every_weight(engine: vllm.LLM, model_folder: Path) -> None:
+    actor = Qwen2_5_VLForConditionalGeneration.from_pretrained(model_folder).eval()
     assert max(differences(engine, actor)) > 100 * TOLERANCE
     update(engine, actor)
     assert max(differences(engine, actor)) < TOLERANCE

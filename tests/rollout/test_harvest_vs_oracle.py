@@ -20,7 +20,6 @@ from vllm import SamplingParams
 from care_verl.algorithm.spans import TagSpec, TokenSpans, token_spans
 from care_verl.data.embedded.charts import render
 from care_verl.data.embedded.generator import example
-from care_verl.data.embedded.model import save_model
 from care_verl.vocabulary import vocab_bytes
 
 from .engine import Answer, Ask, HarvestingEngine, harvesting_engine
@@ -72,13 +71,6 @@ class Oracle:
             "image_grid_thw": inputs["image_grid_thw"],
             "mm_token_type_ids": is_image,
         }
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    save_model(folder, seed=0)
-    return folder
 
 
 @pytest.fixture(scope="module")

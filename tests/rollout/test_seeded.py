@@ -19,7 +19,6 @@ from vllm import SamplingParams
 
 from care_verl.data.embedded.charts import render
 from care_verl.data.embedded.generator import example
-from care_verl.data.embedded.model import save_model
 
 from .engine import Ask, HarvestingEngine, harvesting_engine
 
@@ -32,20 +31,13 @@ Rollout = tuple[tuple[int, ...], tuple[float, ...], bytes]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model")
-    save_model(path, seed=0)
-    return path
-
-
-@pytest.fixture(scope="module")
-def engine(folder: Path) -> Iterator[HarvestingEngine]:
+def engine(model_folder: Path) -> Iterator[HarvestingEngine]:
     with pytest.MonkeyPatch.context() as patch:
         # As the platform sets them for a rollout server.
         for name, value in get_platform().rollout_env_vars().items():
             patch.setenv(name, value)
         with harvesting_engine(
-            folder,
+            model_folder,
             {"think_tag": "think"},
             max_model_len=256,
             max_num_seqs=32,
@@ -58,8 +50,8 @@ def engine(folder: Path) -> Iterator[HarvestingEngine]:
             yield running
 
 
-def prompts(folder: Path) -> list[dict[str, Any]]:
-    tokenizer = AutoProcessor.from_pretrained(folder).tokenizer
+def prompts(model_folder: Path) -> list[dict[str, Any]]:
+    tokenizer = AutoProcessor.from_pretrained(model_folder).tokenizer
     made = []
     for index in range(PROMPTS):
         task = example(0, "train", index)
@@ -94,9 +86,9 @@ def decoded(
     return found
 
 
-def test_rollouts_are_equal_in_any_company(engine: HarvestingEngine, folder: Path) -> None:
+def test_rollouts_are_equal_in_any_company(engine: HarvestingEngine, model_folder: Path) -> None:
     """Bit for bit: tokens, log-probabilities and harvested embeddings."""
-    made = prompts(folder)
+    made = prompts(model_folder)
     requests = [(prompt, 100 * i + j) for i, prompt in enumerate(made) for j in range(SESSIONS)]
     together = decoded(engine, requests, len(requests))
     assert len({rollout[0] for rollout in together.values()}) == len(requests)

@@ -19,20 +19,12 @@ from verl.plugin.platform import get_platform
 from verl.workers.config import RolloutConfig
 from verl.workers.rollout.replica import RolloutMode
 
-from care_verl.data.embedded.model import save_model
 from care_verl.rollout.server import CareVLLMServer
 from care_verl.rollout.watchdog import RolloutDiedError, RolloutWatchdog
 
 pytestmark = pytest.mark.slow
 
 THINK = "think"
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    save_model(folder, seed=0)
-    return folder
 
 
 @pytest.fixture(scope="module")

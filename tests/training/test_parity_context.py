@@ -32,7 +32,6 @@ from care_verl.algorithm import (
 )
 from care_verl.data.embedded.charts import render
 from care_verl.data.embedded.generator import example
-from care_verl.data.embedded.model import save_model
 from care_verl.training.group_stage import reflected_output
 from care_verl.training.reflection import ReflectionPrompts
 from care_verl.vocabulary import vocab_bytes
@@ -48,18 +47,11 @@ CLOSE = 1e-3
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model")
-    save_model(path, seed=0)
-    return path
-
-
-@pytest.fixture(scope="module")
-def engine(folder: Path) -> Iterator[LLM]:
+def engine(model_folder: Path) -> Iterator[LLM]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
-        llm = LLM(str(folder), dtype="float32", enforce_eager=True, max_model_len=256, seed=0)
+        llm = LLM(str(model_folder), dtype="float32", enforce_eager=True, max_model_len=256, seed=0)
         yield llm
         llm.llm_engine.engine_core.shutdown()
 
@@ -67,9 +59,11 @@ def engine(folder: Path) -> Iterator[LLM]:
 class Actor:
     """transformers' model, scoring a row as verl's engine does."""
 
-    def __init__(self, folder: Path) -> None:
-        self.processor = AutoProcessor.from_pretrained(folder)
-        model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    def __init__(self, model_folder: Path) -> None:
+        self.processor = AutoProcessor.from_pretrained(model_folder)
+        model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+            model_folder, dtype=torch.float32
+        )
         self.model = model.eval()
 
     @torch.no_grad()
@@ -88,8 +82,8 @@ class Actor:
 
 
 @pytest.fixture(scope="module")
-def actor(folder: Path) -> Actor:
-    return Actor(folder)
+def actor(model_folder: Path) -> Actor:
+    return Actor(model_folder)
 
 
 def parity(row: AgentLoopOutput, whole: torch.Tensor) -> float:
