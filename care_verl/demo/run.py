@@ -21,8 +21,10 @@ from rich.progress import (
 
 from care_verl.data.embedded.coldstart import EmbeddedPaths, cold_start, prepare_embedded
 from care_verl.demo.evaluate import Evaluation
+from care_verl.demo.pages import draw_pages
 from care_verl.demo.summary import Summary
 from care_verl.demo.training import train
+from care_verl.records.files import FOLDER
 
 TRAIN_CHARTS = 8192
 TEST_CHARTS = 512
@@ -48,7 +50,7 @@ def run_demo(
         log = train(run_dir, overrides, steps, progress)
         checkpoint = run_dir / "checkpoints" / f"global_step_{steps}" / "actor"
         after = _evaluate(checkpoint / "huggingface", paths, seed, progress, "after")
-    return Summary(before, after, log, checkpoint)
+    return Summary(before, after, log, checkpoint, draw_pages(run_dir))
 
 
 def _overrides(
@@ -64,6 +66,7 @@ def _overrides(
         f"actor_rollout_ref.rollout.seed={seed}",
         f"trainer.total_training_steps={steps}",
         f"trainer.default_local_dir={run_dir / 'checkpoints'}",
+        f"++algorithm.care.records.folder={run_dir / FOLDER}",
         f"trainer.experiment_name={run_dir.name}",
     ]
 

@@ -16,12 +16,13 @@ STAGES = ("gen", "care", "old_log_prob", "ref", "update_actor", "update_weights"
 
 @dataclass(frozen=True)
 class Summary:
-    """What a demo run showed."""
+    """What a demo run showed; `pages` are files to look at, by what they are."""
 
     before: Evaluation
     after: Evaluation
     log: RunLog
     checkpoint: Path
+    pages: dict[str, Path]
 
     @property
     def gain(self) -> tuple[float, float]:
@@ -68,6 +69,8 @@ class Summary:
         for name, value in rows.items():
             table.add_row(name, value)
         table.add_row("checkpoint", str(self.checkpoint))
+        for name, path in self.pages.items():
+            table.add_row(name, str(path))
         return table
 
     def _times(self) -> Table:

@@ -23,6 +23,7 @@ from care_verl.records.writing import write_run, write_step
 from care_verl.training.held_step import HeldStep
 from care_verl.training.record_rows import record_rows
 from care_verl.training.rows import StepRows
+from care_verl.training.samples_table import log_samples
 from care_verl.training.token_credit import Fields
 from care_verl.vocabulary import vocab_bytes
 
@@ -61,10 +62,10 @@ class Recorder:
         if self._held is not None:
             self._held.complete(batch, credit)
 
-    def finish(self, metrics: Mapping[str, Any]) -> None:
-        """Have the step written, with all its metrics."""
+    def finish(self, metrics: Mapping[str, Any], tracking: Any) -> None:
+        """Have the step written, with all its metrics; samples of it go to verl's `tracking`."""
         if self._held is not None:
-            self._writing = self._thread.submit(self._write, self._held, dict(metrics))
+            self._writing = self._thread.submit(self._write, self._held, dict(metrics), tracking)
             self._held = None
 
     def wait(self) -> None:
@@ -81,9 +82,10 @@ class Recorder:
         elif not failed:
             self.wait()
 
-    def _write(self, held: HeldStep, metrics: Mapping[str, Any]) -> None:
+    def _write(self, held: HeldStep, metrics: Mapping[str, Any], tracking: Any) -> None:
         rows = record_rows(held, self._care, self._vocabulary, self._folder)
         write_step(self._folder, held.step, rows, metrics, self._start)
+        log_samples(tracking, rows, held.step, self._care.records.samples)
 
 
 @contextmanager

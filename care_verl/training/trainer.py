@@ -159,4 +159,4 @@ class CareTrainer(RunTrainer):
         super()._compute_metrics(batch, metrics, *args, **kwargs)
         metrics.update(self._all_rows_metrics)
         if self._recorder is not None:
-            self._recorder.finish(metrics)
+            self._recorder.finish(metrics, self.logger)

@@ -65,7 +65,7 @@ STEP_2 = {
 def summary(*steps: dict[str, float], before: Evaluation = BEFORE) -> Summary:
     validation = (0, {"val/acc": 0.1})
     log = RunLog(Path("unused"), [validation, *enumerate(steps, start=1)])
-    return Summary(before, AFTER, log, Path("/runs/actor"))
+    return Summary(before, AFTER, log, Path("/runs/actor"), {"report": Path("/runs/summary.md")})
 
 
 def cells(table: Table) -> list[list[Any]]:

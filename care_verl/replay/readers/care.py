@@ -1,0 +1,173 @@
+"""care-verl's own records, a run's folder or one step's file; `care_verl.records` is the format."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from care_verl.algorithm import CareConfig
+from care_verl.records.files import FOLDER, RunRecord, StepRecord
+from care_verl.records.schema import RecordError
+from care_verl.replay.columns import UnusableError, number
+from care_verl.replay.readers.lines import NO_READING, column_names
+from care_verl.replay.rollouts import (
+    ORIGINAL,
+    Dump,
+    Malformed,
+    Reading,
+    Recorded,
+    ReplayError,
+    Rollout,
+)
+from care_verl.replay.texts import measured
+
+EXPECTED = "folder of step_NNNNNN.parquet, its parent, or one such file"
+_COLUMNS = [
+    "uid",
+    "session",
+    "reflected_from",
+    "response",
+    "response_mask",
+    "rationale",
+    "answer",
+    "acc",
+    "reward",
+    "role",
+    "is_source",
+    "d_cos",
+    "advantage",
+    "logp_rollout",
+]
+_MAY_BE_NULL = {"rationale", "answer", "d_cos"}
+
+
+def fits(path: Path) -> bool:
+    """Whether there is a step of a record."""
+    found = files(path)
+    return bool(found) and (path.is_dir() or {"uid", "advantage_raw"} <= set(column_names(path)))
+
+
+def files(path: Path) -> list[Path]:
+    """The steps of a folder, or of its folder `records`, in order; or the one file."""
+    if path.is_file():
+        return [path] if path.suffix == ".parquet" else []
+    return sorted([*path.glob("step_*.parquet"), *path.glob(f"{FOLDER}/step_*.parquet")])
+
+
+def read(path: Path, reading: Reading) -> Dump:
+    """All rows, with the configuration of the run's last start.
+
+    Raises ReplayError where there is no step.
+    """
+    found = files(path)
+    if not found:
+        raise ReplayError(f"{path} has no {EXPECTED}")
+    starts = RunRecord(found[0].parent).starts()
+    rollouts: list[Rollout] = []
+    malformed: list[Malformed] = []
+    for file in found:
+        try:
+            step = StepRecord.open(file)
+            rows = step.rows(_COLUMNS)
+        except (*NO_READING, RecordError) as error:
+            malformed.append(Malformed(str(file), f"no step of a record: {error}"))
+            continue
+        if any(start["first_step"] <= step.step for start in starts[step.start :]):
+            malformed.append(Malformed(str(file), "a later start of the run went back behind it"))
+            continue
+        for row in _checked(file, rows, reading):
+            if isinstance(row, Rollout):
+                rollouts.append(row)
+            else:
+                malformed.append(row)
+    config, notes = _config(starts)
+    return Dump("care", rollouts, malformed, notes, config)
+
+
+def _config(starts: list[dict[str, Any]]) -> tuple[CareConfig, list[str]]:
+    if not starts:
+        return CareConfig(), ["Settings: the defaults; the record has no file of its run."]
+    settings = [start["config"].get("algorithm", {}).get("care") or {} for start in starts]
+    notes = ["Settings: the run's own."]
+    if any(one != settings[-1] for one in settings):
+        notes = ["Settings: those of the run's last start; earlier ones had others."]
+    return CareConfig.from_mapping(settings[-1]), notes
+
+
+def _checked(
+    file: Path, rows: list[dict[str, Any]], reading: Reading
+) -> Iterator[Rollout | Malformed]:
+    """The rows, reflections after all originals."""
+    step = _Step()
+    places = sorted(range(len(rows)), key=lambda i: rows[i]["reflected_from"] not in (None, -1))
+    for place in places:
+        where = f"{file}:row {place + 1}"
+        try:
+            row = _rollout(where, rows[place], reading)
+            step.add(row)
+        except UnusableError as reason:
+            yield Malformed(where, str(reason))
+        else:
+            yield row
+
+
+class _Step:
+    """The usable rows of a step so far, to see that another one fits."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[tuple[str, int], Rollout] = {}
+        self._right: set[str] = set()
+        self._reflected: set[str] = set()
+
+    def add(self, row: Rollout) -> None:
+        """Raises UnusableError for a row that `care_advantages` would refuse."""
+        if (row.group, row.session) in self._sessions:
+            raise UnusableError(f"a second row of {row.group}, session {row.session}")
+        if row.reflected_from == ORIGINAL:
+            self._right |= {row.group} if row.acc == 1 else set()
+        else:
+            self._check_reflection(row)
+            self._reflected.add(row.group)
+        self._sessions[row.group, row.session] = row
+
+    def _check_reflection(self, row: Rollout) -> None:
+        source = self._sessions.get((row.group, row.reflected_from))
+        if source is None or source.reflected_from != ORIGINAL or source.acc == 1:
+            raise UnusableError(f"its source, session {row.reflected_from}, is no failed original")
+        if row.group in self._reflected:
+            raise UnusableError("a second reflection of its group")
+        if row.group not in self._right:
+            raise UnusableError("a reflection of an all-wrong group")
+
+
+def _rollout(where: str, row: dict[str, Any], reading: Reading) -> Rollout:
+    if missing := [name for name in _COLUMNS if row[name] is None and name not in _MAY_BE_NULL]:
+        raise UnusableError(f"{', '.join(missing)} is null")
+    acc, d_cos = number(row["acc"], "acc"), row["d_cos"]
+    if acc not in (0, 1):
+        raise UnusableError(f"acc is {acc:g}, expected 0 or 1")
+    if d_cos is not None and not math.isfinite(d_cos):
+        raise UnusableError(f"d_cos is {d_cos}, expected a finite number")
+    original = row["reflected_from"] == ORIGINAL
+    negative = row["role"] == "negative" or row["is_source"]
+    return Rollout(
+        where=where,
+        group=row["uid"],
+        session=row["session"],
+        acc=acc,
+        reward=number(row["reward"], "reward"),
+        length=sum(row["response_mask"]),
+        think_len=_length(row["rationale"]),
+        answer_len=_length(row["answer"]),
+        rationale=measured(row["response"], reading.tags, reading.prefilled).rationale,
+        reflected_from=row["reflected_from"],
+        logp=number(row["logp_rollout"], "logp_rollout"),
+        advantage=number(row["advantage"], "advantage"),
+        recorded=Recorded(row["role"] == "anchor", negative, d_cos) if original else None,
+    )
+
+
+def _length(span: list[int] | None) -> int:
+    return 0 if span is None else span[1] - span[0]

@@ -1,0 +1,103 @@
+"""Rollouts as they are replayed, and what was left out of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from care_verl.algorithm import CareConfig, TagSpec
+
+ORIGINAL = -1
+"""`Rollout.reflected_from` of a row that is no reflection."""
+
+
+class ReplayError(ValueError):
+    """A file that cannot be replayed as asked; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """A row, line or file that could not be used, and why. where: file and line or row."""
+
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the file itself does not say. Names are of columns; None and () leave them to the file.
+
+    prefilled: responses begin inside the rationale.
+    """
+
+    acc_column: str | None = None
+    gold_column: str | None = None
+    reward_columns: tuple[str, ...] = ()
+    tags: TagSpec = field(default_factory=TagSpec)
+    prefilled: bool = False
+
+
+@dataclass(frozen=True)
+class RawRow:
+    """A row of another framework's dump, before it is decided what is accuracy and what reward.
+
+    group: the same text for all rollouts of one prompt in one step.
+    values: the row's columns by name; rewards: the names of those that are rewards.
+    advantage: as the run had it, where the dump has it.
+    """
+
+    where: str
+    group: str
+    response: str
+    values: Mapping[str, Any]
+    rewards: tuple[str, ...]
+    advantage: float | None = None
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What care-verl's record says of an original. selected: a hard negative of its group."""
+
+    anchor: bool
+    selected: bool
+    d_cos: float | None
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One response.
+
+    session: its number in its group; reflected_from: the session of a reflection's source.
+    length: decoded tokens, or words of the response. think_len, answer_len: the same of its spans.
+    logp: log pi_old(y|x) summed over the decoded tokens. advantage: as the run had it.
+    """
+
+    where: str
+    group: str
+    session: int
+    acc: float
+    reward: float
+    length: int
+    think_len: int
+    answer_len: int
+    rationale: str
+    reflected_from: int = ORIGINAL
+    logp: float | None = None
+    advantage: float | None = None
+    recorded: Recorded | None = None
+
+
+@dataclass(frozen=True)
+class Dump:
+    """What was read of a file or folder.
+
+    rollouts: group by group. config: the settings that CARE is replayed with, unless changed.
+    notes: how accuracy, reward and groups were read.
+    """
+
+    format: str
+    rollouts: list[Rollout]
+    malformed: list[Malformed]
+    notes: list[str]
+    config: CareConfig = field(default_factory=CareConfig)
