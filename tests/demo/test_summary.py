@@ -110,6 +110,7 @@ def test_learning_table() -> None:
         ["all-wrong groups rescued", "2"],
         ["learning signal from failures", "60%"],
         ["checkpoint", "/runs/actor"],
+        ["report", "/runs/summary.md"],
     ]
 
 

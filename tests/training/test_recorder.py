@@ -391,3 +391,25 @@ def test_a_folder_of_its_own(tmp_path: Path, tokenizer: Any) -> None:
     with recording(run_config(tmp_path), care, tokenizer, 1):
         pass
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["run_001.parquet"]
+
+
+def test_samples_of_a_step_go_to_the_runs_trackers(
+    queue: MemoryQueue, tmp_path: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the trackers make of them is in `test_samples_table`."""
+    logged: list[tuple[Any, int, int, int]] = []
+    monkeypatch.setattr(
+        recorder_module,
+        "log_samples",
+        lambda tracking, rows, step, groups: logged.append((tracking, len(rows), step, groups)),
+    )
+    care = CareConfig(K=2, records=RecordsConfig(samples=3))
+    with recording(run_config(tmp_path), care, tokenizer, 1) as recorder:
+        trainer = care_trainer(
+            run_config(tmp_path), care=care, actor_rollout_wg=workers(), _recorder=recorder
+        )
+        trainer.logger = "the run's tracking"
+        train(trainer, queue, step=1)
+    ((tracking, rows, step, groups),) = logged
+    assert (tracking, step, groups) == ("the run's tracking", 1, 3)
+    assert rows > 0

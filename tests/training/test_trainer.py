@@ -42,6 +42,7 @@ def care_trainer(config: Any, **attributes: Any) -> Any:
     trainer.config = config
     trainer.care = CareConfig(K=2)
     trainer.timing_raw = {}
+    trainer.logger = None
     trainer.use_reference_policy = True
     for name, value in attributes.items():
         setattr(trainer, name, value)
