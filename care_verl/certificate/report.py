@@ -109,12 +109,20 @@ def tables(certificate: Certificate) -> Iterator[Table]:
 
 def summary(certificate: Certificate) -> list[str]:
     """The lines under the tables."""
-    lines = [f"{group}: largest difference {_largest(certificate, group)}" for group in GROUPS]
+    lines = [
+        f"{group}: largest difference {_largest(certificate, group)}"
+        for group in _measured(certificate)
+    ]
     lines += [f"note: {note}" for note in certificate.notes]
     lines += [f"BREACH: {breach}" for breach in certificate.breaches]
     cuts = len({(item.cut, item.ranks) for item in certificate.measurements})
     verdict = "does NOT hold" if certificate.breaches else "holds"
     return [*lines, f"The certificate {verdict}: {cuts} cuts at {len(POINTS)} policies."]
+
+
+def _measured(certificate: Certificate) -> list[str]:
+    found = {group for item in certificate.measurements for group in item.distances}
+    return [group for group in GROUPS if group in found]
 
 
 def _largest(certificate: Certificate, group: str) -> str:

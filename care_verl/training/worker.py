@@ -22,6 +22,7 @@ from care_verl.training.activation import require_active
 from care_verl.training.fields import IN_S_STAR
 from care_verl.training.oracle import OraclePooling
 from care_verl.training.policy_loss import RATIO
+from care_verl.training.position_ids import join_along_tokens
 from care_verl.training.queue_rows import MASKS
 
 
@@ -36,6 +37,7 @@ class CareTrainingWorker(TrainingWorker):  # type: ignore[misc]
 
     def train_mini_batch(self, data: TensorDict) -> TensorDict:
         """All optimizer steps of one update."""
+        join_along_tokens(data)
         self._steps_of_update = 0
         return super().train_mini_batch(data)
 
@@ -56,6 +58,7 @@ class CareTrainingWorker(TrainingWorker):  # type: ignore[misc]
 
     def infer_batch(self, data: TensorDict) -> TensorDict:
         """Log-probabilities; with rationale ranges in `data`, also the oracle's embeddings."""
+        join_along_tokens(data)
         with self._oracle.watching(data):
             return super().infer_batch(data)
 
@@ -92,6 +95,7 @@ class CareActorRolloutRefWorker(ActorRolloutRefWorker):  # type: ignore[misc]
     """verl's hybrid worker around `CareTrainingWorker`."""
 
     actor_worker_cls = CareTrainingWorker
+    ref_worker_cls = CareTrainingWorker
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         require_active("an FSDP actor")

@@ -10,10 +10,18 @@ from collections.abc import Callable
 
 import pytest
 
+from care_verl.platform.loopback import RAY_SWITCH
+
 RunPython = Callable[..., "subprocess.CompletedProcess[str]"]
 CheckPython = Callable[..., str]
 
-_OURS = ("VERL_PLATFORM", "VERL_USE_EXTERNAL_PLUGINS", "OMP_WAIT_POLICY", "VLLM_PLUGINS")
+_OURS = (
+    "VERL_PLATFORM",
+    "VERL_USE_EXTERNAL_PLUGINS",
+    "OMP_WAIT_POLICY",
+    "VLLM_PLUGINS",
+    RAY_SWITCH,
+)
 
 
 @pytest.fixture(scope="session")
