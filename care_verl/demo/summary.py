@@ -54,6 +54,8 @@ class Summary:
 
     def _learning(self) -> Table:
         table = Table(title="What CARE did", title_justify="left", show_header=False)
+        table.add_column()
+        table.add_column(overflow="fold")
         total, updated = self.log.total("care/rows/total"), self.log.total("care/rows/updated")
         triggered = self.log.total("care/rgr/triggered")
         shares = self.log.series("care/signal/failure_share")
