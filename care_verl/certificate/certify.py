@@ -6,7 +6,6 @@ import json
 import platform
 import shutil
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from care_verl.certificate.processes import run_cuts, run_reference
 from care_verl.certificate.reference_process import FLOOR
 from care_verl.certificate.selection import choose, counts
 from care_verl.training.capture_file import Capture, read_capture
+from care_verl.versions import installed_versions
 
 WORK, LOGS = "certificate_work", "certificate_logs"
 """Folders below the one for the table, emptied at the beginning."""
@@ -106,7 +106,7 @@ def certify(capture: Path, out: Path, limit: int, model: Path | None = None) -> 
         step=read.step,
         captured=counts(read.rows),
         chosen=taken,
-        versions=_versions(),
+        versions={"Python": platform.python_version(), **installed_versions(_PACKAGES)},
         scale=found["scale"],
         facts=facts,
         floors=floors,
@@ -146,13 +146,3 @@ def _notes(capture: Capture, chosen: dict[str, int], facts: dict[str, Any]) -> l
     if capture.loss["kl_loss_type"] not in ("low_var_kl", "k3"):
         notes.append(f"the run's KL estimator is {capture.loss['kl_loss_type']}, not k3")
     return notes
-
-
-def _versions() -> dict[str, str]:
-    found = {"Python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +42,13 @@ class StepRecord:
         """Read a step's header. Raises RecordError for another kind of file or version."""
         header = _header(path, pq.read_schema(path).metadata or {})
         return cls(path, int(header["step"]), header["metrics"], int(header["start"]))
+
+    def superseded(self, first_steps: Mapping[int, int]) -> bool:
+        """Whether a later start of the run went back behind this step, to make it anew.
+
+        first_steps: the step that each start began with, by the start's number.
+        """
+        return any(n > self.start and first <= self.step for n, first in first_steps.items())
 
     def table(self, columns: list[str] | None = None) -> pa.Table:
         """The rows; all columns of `ROW`, or those named. Columns that a file lacks are null."""
@@ -88,11 +95,7 @@ class RunRecord:
         found = (path for path in self.folder.iterdir() if _STEP.fullmatch(path.name))
         steps = sorted(map(StepRecord.open, found), key=lambda step: step.step)
         firsts = self._first_steps()
-        current = [
-            step
-            for step in steps
-            if not any(n > step.start and first <= step.step for n, first in firsts.items())
-        ]
+        current = [step for step in steps if not step.superseded(firsts)]
         if not current:
             raise RecordError(
                 f"{self.folder} holds {len(steps)} steps, all of them of an earlier start of the "

@@ -9,9 +9,10 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from care_verl.versions import installed_versions
 
 PACKAGES = ("care-verl", "verl", "vllm", "torch", "transformers", "ray")
 LEFT_OUT = "(left out)"
@@ -55,13 +56,7 @@ def without_secrets(value: Any) -> Any:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of those among `PACKAGES` that are installed."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {"python": platform.python_version(), **installed_versions(PACKAGES)}
 
 
 def git_state(folder: Path) -> dict[str, Any]:

@@ -83,9 +83,10 @@ def load_run(path: Path) -> Run:
 
 def _with_record(path: Path, record: RunRecord, lines: dict[int, Metrics], notes: list[str]) -> Run:
     starts = _starts(record, notes)
+    first_steps = {n: start["first_step"] for n, start in enumerate(starts, 1)}
     groups = []
     for step in _whole_steps(record, notes):
-        if any(later["first_step"] <= step.step for later in starts[step.start :]):
+        if step.superseded(first_steps):
             continue  # a later start went back behind this step, and has not made it anew yet
         lines[step.step] = {**lines.get(step.step, {}), **step.metrics}
         try:

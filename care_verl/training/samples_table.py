@@ -29,7 +29,7 @@ def log_samples(tracking: Tracking, rows: Sequence[Row], step: int, groups: int)
 
     Other trackers have no table and get nothing.
     """
-    samples = list(samples_of(rows, step, groups))
+    samples = list(samples_of(rows, step, groups)) if groups else []
     if not samples:
         return
     if "wandb" in tracking.logger:

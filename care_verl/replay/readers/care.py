@@ -65,6 +65,7 @@ def read(path: Path, reading: Reading) -> Dump:
     if not found:
         raise ReplayError(f"{path} has no {EXPECTED}")
     starts = RunRecord(found[0].parent).starts()
+    first_steps = {n: start["first_step"] for n, start in enumerate(starts, 1)}
     rollouts: list[Rollout] = []
     malformed: list[Malformed] = []
     for file in found:
@@ -74,7 +75,7 @@ def read(path: Path, reading: Reading) -> Dump:
         except (*NO_READING, RecordError) as error:
             malformed.append(Malformed(str(file), f"no step of a record: {error}"))
             continue
-        if any(start["first_step"] <= step.step for start in starts[step.start :]):
+        if step.superseded(first_steps):
             malformed.append(Malformed(str(file), "a later start of the run went back behind it"))
             continue
         for row in _checked(file, rows, reading):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,12 @@ def text_problem(record: dict[str, Any], names: tuple[str, ...]) -> str | None:
         if not isinstance(record[name], str):
             return f"{name} is a {type(record[name]).__name__}, expected a text"
     return None
+
+
+def between(names: Sequence[str], begin: str, end: str) -> Sequence[str]:
+    """The names behind `begin` and in front of `end`, or all behind it where `end` is missing."""
+    stop = names.index(end) if end in names else len(names)
+    return names[names.index(begin) + 1 : stop]
 
 
 def advantage_of(value: Any) -> float | None:

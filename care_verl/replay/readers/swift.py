@@ -15,6 +15,7 @@ from typing import Any
 
 from care_verl.replay.readers.lines import (
     advantage_of,
+    between,
     first_object,
     json_lines,
     text_problem,
@@ -77,10 +78,8 @@ def _line(where: str, record: dict[str, Any]) -> list[RawRow | Malformed]:
 
 def _rewards(columns: dict[str, list[Any]]) -> tuple[str, ...]:
     """The columns with numbers between the completion and the advantages."""
-    names = list(columns)
-    end = names.index("advantages") if "advantages" in names else len(names)
-    between = names[names.index("completion") + 1 : end]
-    return tuple(name for name in between if name not in _NO_REWARD and _numbers(columns[name]))
+    names = between(list(columns), "completion", "advantages")
+    return tuple(name for name in names if name not in _NO_REWARD and _numbers(columns[name]))
 
 
 def _numbers(column: list[Any]) -> bool:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from care_verl.replay.readers.lines import (
     NO_READING,
     advantage_of,
+    between,
     column_names,
     text_problem,
     without_repeats,
@@ -69,10 +70,8 @@ def rows(files: list[Path]) -> tuple[list[RawRow], list[Malformed]]:
 
 def _rewards(schema: pa.Schema) -> tuple[str, ...]:
     """The columns of floats between the completion and the advantage."""
-    names = schema.names
-    end = names.index("advantage") if "advantage" in names else len(names)
-    between = names[names.index("completion") + 1 : end]
-    return tuple(name for name in between if pa.types.is_floating(schema.field(name).type))
+    names = between(schema.names, "completion", "advantage")
+    return tuple(name for name in names if pa.types.is_floating(schema.field(name).type))
 
 
 def _row(where: str, record: dict[str, Any], rewards: tuple[str, ...]) -> RawRow | Malformed:
