@@ -137,6 +137,26 @@ def token_spans(pieces: Sequence[bytes], tags: TagSpec, prefilled: bool = False)
     )
 
 
+def answer_tokens(pieces: Sequence[bytes], tags: TagSpec, spans: TokenSpans) -> Span | None:
+    """Tokens that carry any byte of the answer; None where it has none.
+
+    `spans.answer` and, where one token carries the answer and a piece of a tag (`>A` after
+    `<answer`), that token too: without it a one-letter answer would have no token at all.
+
+    Args:
+        pieces: bytes of each response token; spans: what `token_spans` found in them.
+    """
+    if spans.answer_open is None:
+        return None
+    first = spans.answer_open[0]
+    part = pieces[first : spans.answer_close[1] if spans.answer_close else spans.end]
+    text = b"".join(part)
+    begin = text.rfind(tags.answer_open) + len(tags.answer_open)
+    end = text.find(tags.answer_close, begin) if spans.answer_close else len(text)
+    touched = _touching([0, *accumulate(map(len, part))], (begin, end)) if end > begin else None
+    return (first + touched[0], first + touched[1]) if touched else None
+
+
 def _find(text: bytes, tag: bytes, start: int) -> Span | None:
     at = text.find(tag, start)
     return None if at < 0 else (at, at + len(tag))

@@ -8,16 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
+from care_verl.algorithm.consistency import accurate_rows, grpo_care_advantages
+from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.replay.batch import Batch, Bools, Floats
 
 GRPO_EPS = 1e-6
 """verl 0.9.1, `compute_grpo_outcome_advantage`."""
-GRPO_CARE_EPS = 1e-4
-BONUS = 0.5
-ACCURATE = 0.1
-"""GRPO-CARE (arXiv 2506.16141) and its code: share of the accuracy that is the bonus; a row is
-accurate above this and not below its group's mean."""
 
 
 @dataclass(frozen=True)
@@ -50,22 +48,31 @@ def dapo(batch: Batch) -> Replayed:
 
 
 def grpo_care(batch: Batch) -> Replayed:
-    """GRPO-CARE as far as rewards alone determine it; ε is 1e-4.
+    """GRPO-CARE as far as rewards alone determine it, with its default settings (margin 0).
 
     The consistency bonus, half of the accuracy, goes to accurate rows whose answer the reference
     model finds at least as likely, given the rationale, as it does on average over the group's
-    accurate rows (margin 0). The only accurate row of a group is its own average and has it for
-    certain. With two or more the likelihoods decide, which no dump has: such a group is replayed
-    without the bonus and counted as incomplete.
+    accurate rows. The only accurate row of a group is its own average and has it for certain. With
+    two or more the likelihoods decide, which replay does not read: such a group is replayed without the
+    bonus and counted as incomplete.
     """
-    count = batch.per_group(np.ones_like(batch.acc), batch.original)
-    mean = batch.per_group(batch.acc, batch.original) / count
-    accurate = batch.original & (batch.acc > ACCURATE) & (batch.acc >= mean[batch.group])
-    number = batch.per_group(accurate, batch.original)
-    sole = accurate & (number == 1)[batch.group]
-    reward = batch.reward + np.where(sole, BONUS * batch.acc, 0.0)
-    advantage = _group_scores(batch, reward, GRPO_CARE_EPS)
-    return Replayed("GRPO-CARE", advantage, batch.original, int((number > 1).sum()))
+    settings, rows = GrpoCareConfig(), batch.original
+    acc, group = torch.from_numpy(batch.acc[rows]), torch.from_numpy(batch.group[rows])
+    accurate = np.zeros_like(rows)
+    accurate[rows] = accurate_rows(acc, group, settings).numpy()
+    number = batch.per_group(accurate, rows)
+    # Any likelihood does for a row that is compared with none but itself.
+    likelihood = np.where(accurate & (number == 1)[batch.group], 1.0, np.nan)
+    result = grpo_care_advantages(
+        reward=torch.from_numpy(batch.reward[rows]),
+        acc=acc,
+        likelihood=torch.from_numpy(likelihood[rows]),
+        uid=batch.group[rows].tolist(),
+        config=settings,
+    )
+    advantage = np.zeros(len(rows))
+    advantage[rows] = result.advantage.numpy()
+    return Replayed("GRPO-CARE", advantage, rows, int((number > 1).sum()))
 
 
 def _group_scores(batch: Batch, reward: Floats, eps: float) -> Floats:

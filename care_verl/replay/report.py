@@ -142,7 +142,7 @@ def _grpo_care_notes(comparison: Comparison) -> list[str]:
     one = next(one for one in comparison.outcomes if one.name == "GRPO-CARE")
     base = (
         "GRPO-CARE: ε is 1e-4. Its consistency bonus needs the reference model's likelihood of the "
-        "answer's tokens alone, which no dump has"
+        "answer's tokens alone, which replay does not read"
     )
     if not one.incomplete:
         return [f"{base}; here no group needs it."]

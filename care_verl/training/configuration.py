@@ -50,10 +50,10 @@ def expand(config: DictConfig) -> None:
     with open_dict(config):
         config.algorithm.care = care.to_mapping()
         _expand_trainer(config)
-        _expand_data(config)
+        complete_data(config)
         _expand_rollout(config, care)
         _expand_actor(config, care)
-        _expand_reward(config)
+        complete_reward(config)
     for warning in care.warnings_for(int(config.actor_rollout_ref.rollout.n)):
         logger.warning(warning)
 
@@ -62,18 +62,24 @@ def _expand_trainer(config: DictConfig) -> None:
     config.trainer.v1.trainer_mode = TRAINER_MODE
 
 
-def _expand_data(config: DictConfig) -> None:
+def complete_data(config: DictConfig) -> None:
     """Images are decoded in the rollouts, unless the user brought a dataset of their own."""
     if config.data.custom_cls.path is None:
         config.data.custom_cls.path = "pkg://care_verl.training.dataset"
         config.data.custom_cls.name = "CareDataset"
 
 
-def _expand_rollout(config: DictConfig, care: CareConfig) -> None:
+def complete_rollout_size(config: DictConfig) -> None:
+    """A group has several rows."""
     rollout = config.actor_rollout_ref.rollout
     if int(rollout.n) == 1:
         rollout.n = PAPER_GROUP_SIZE
-        logger.warning("rollout.n = 1 cannot form a group; CARE uses G = %d", PAPER_GROUP_SIZE)
+        logger.warning("rollout.n = 1 cannot form a group; it becomes G = %d", PAPER_GROUP_SIZE)
+
+
+def _expand_rollout(config: DictConfig, care: CareConfig) -> None:
+    complete_rollout_size(config)
+    rollout = config.actor_rollout_ref.rollout
     rollout.calculate_log_probs = True
     rollout.agent.agent_loop_manager_class = "care_verl.training.agent_loop.CareAgentLoopManager"
     custom: dict[str, Any] = dict(rollout.get("custom") or {})
@@ -94,17 +100,17 @@ def _expand_actor(config: DictConfig, care: CareConfig) -> None:
     actor.use_kl_loss = care.beta > 0
     actor.kl_loss_coef = care.beta
     if actor.use_kl_loss and not actor.use_dynamic_bsz:
-        _default_reference_micro_batch(config)
+        complete_reference_micro_batch(config)
 
 
-def _default_reference_micro_batch(config: DictConfig) -> None:
+def complete_reference_micro_batch(config: DictConfig) -> None:
     """A GRPO command line without KL names no reference micro-batch; take the rollout's."""
     ref, rollout = config.actor_rollout_ref.ref, config.actor_rollout_ref.rollout
     if ref.log_prob_micro_batch_size is None and ref.log_prob_micro_batch_size_per_gpu is None:
         ref.log_prob_micro_batch_size_per_gpu = rollout.log_prob_micro_batch_size_per_gpu
 
 
-def _expand_reward(config: DictConfig) -> None:
+def complete_reward(config: DictConfig) -> None:
     """The verifier scores, unless the user brought a reward function of their own."""
     manager = config.reward.reward_manager
     own_function = config.reward.custom_reward_function.path is not None

@@ -16,6 +16,7 @@ from verl.workers.rollout.replica import TokenOutput
 
 from care_verl.algorithm import CareConfig, GroupPlan, plan_group
 from care_verl.training.fields import CARE, EMBEDDING, EMBEDDING_TOKENS
+from care_verl.training.group_worker import Group
 from care_verl.training.records import RowRecord
 
 
@@ -30,19 +31,10 @@ class Session:
 
 
 @dataclass
-class PromptGroup:
-    """The sessions of one prompt as they settle; `size` is G. `failures` says what went wrong."""
+class PromptGroup(Group):
+    """A group that may be planned: with its scored sessions."""
 
-    uid: str
-    size: int
     sessions: list[Session] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    settled: int = 0
-
-    def settle(self) -> bool:
-        """Count one session as over, scored or failed. True for the last one."""
-        self.settled += 1
-        return self.settled == self.size
 
     def in_order(self) -> list[Session]:
         """The scored sessions by session number: the order that ties are broken in."""

@@ -6,22 +6,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from care_verl.training.fields import HARVEST
-from care_verl.training.seeding import seed_of_turn
+from care_verl.training.seeding import SeededClient
 
 
-class HarvestingClient:
-    """verl's client; requests marked with `HARVEST` also say where their rationale begins.
+class HarvestingClient(SeededClient):
+    """Requests marked with `HARVEST` also say where their rationale begins.
 
     `opens_rationale(prompt_ids)` tells whether a prompt already holds the opening tag. That shows
     only in the finished prompt, which a session builds itself.
     """
 
     def __init__(self, client: Any, opens_rationale: Callable[[Sequence[int]], bool]) -> None:
-        self._client = client
+        super().__init__(client)
         self._opens_rationale = opens_rationale
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
 
     async def generate(
         self,
@@ -31,11 +28,10 @@ class HarvestingClient:
         sampling_params: dict[str, Any],
         **kwargs: Any,
     ) -> Any:
-        """As verl's, with the harvest request completed and a seed of its own, if any."""
-        sampling_params = seed_of_turn(sampling_params, prompt_ids)
+        """As verl's, with the harvest request completed."""
         if sampling_params.get(HARVEST):
             begins = {"prefilled": self._opens_rationale(prompt_ids)}
             sampling_params = {**sampling_params, HARVEST: begins}
-        return await self._client.generate(
+        return await super().generate(
             request_id, prompt_ids=prompt_ids, sampling_params=sampling_params, **kwargs
         )

@@ -1,10 +1,11 @@
-"""Where the plugin takes hold of verl. Everything here is inert unless a run asks for CARE.
+"""Where the plugin takes hold of verl. Everything here is inert unless a run asks for CARE or
+GRPO-CARE.
 
 | verl 0.9.1 | what for |
 |---|---|
 | `verl.utils.config.validate_config` | completes and checks the configuration before Ray starts |
-| `verl.trainer.ppo.core_algos` registries | policy loss `care`, advantage estimator `care` |
-| `verl.trainer.ppo.v1` trainer registry | trainer mode `care_verl_plugin` |
+| `verl.trainer.ppo.core_algos` registries | policy loss `care`, estimators `care`, `grpo_care` |
+| `verl.trainer.ppo.v1` trainer registry | trainer modes `care_verl_plugin…` |
 | `RewardLoopWorker`'s tokenizers | no remote code unless the run allows it |
 | `hydra.core.plugins`, once Hydra is imported | `+recipe=NAME` |
 """
@@ -32,7 +33,7 @@ def install() -> None:
 
 
 def complete_before_validation(module: ModuleType) -> None:
-    """Wrap `validate_config` so that a CARE run is expanded first.
+    """Wrap `validate_config` so that a run of ours is expanded first.
 
     Raises RuntimeError when verl's function does not take the parameters known here.
     """
@@ -46,39 +47,53 @@ def complete_before_validation(module: ModuleType) -> None:
 
     @functools.wraps(validate)
     def validate_config(config: Any, use_reference_policy: bool, use_critic: bool) -> None:
-        from care_verl.training.configuration import expand, is_care
+        from care_verl.training import configuration, grpo_care_configuration
 
-        if is_care(config):
-            expand(config)
-            # verl asked before the expansion switched the KL term on or off.
+        # verl asked for the reference before the expansion switched the KL term on or off.
+        if configuration.is_care(config):
+            configuration.expand(config)
             use_reference_policy = bool(config.actor_rollout_ref.actor.use_kl_loss)
+        elif grpo_care_configuration.is_grpo_care(config):
+            grpo_care_configuration.expand(config)
+            use_reference_policy = True
         validate(config=config, use_reference_policy=use_reference_policy, use_critic=use_critic)
 
     vars(module)["validate_config"] = validate_config
 
 
 def register_algorithms(module: ModuleType) -> None:
-    """The policy loss, and an estimator name that only CARE's trainer may compute."""
+    """The policy loss, and estimator names that only the trainers of this package may compute."""
     from care_verl.training.policy_loss import care_policy_loss
 
     module.register_policy_loss("care")(care_policy_loss)
     module.register_adv_est("care")(_needs_care_trainer)
+    module.register_adv_est("grpo_care")(_needs_grpo_care_trainer)
 
 
 def _needs_care_trainer(*args: Any, **kwargs: Any) -> NoReturn:
+    _refuse_to_compute("care")
+
+
+def _needs_grpo_care_trainer(*args: Any, **kwargs: Any) -> NoReturn:
+    _refuse_to_compute("grpo_care")
+
+
+def _refuse_to_compute(estimator: str) -> NoReturn:
     raise RuntimeError(
-        "algorithm.adv_estimator=care was computed outside CARE's trainer; start the run with "
+        f"algorithm.adv_estimator={estimator} was computed outside its trainer; start the run with "
         "`python -m verl.trainer.main_ppo` and trainer.use_v1=True, so that the plugin can "
         "complete the configuration"
     )
 
 
 def register_trainer(module: ModuleType) -> None:
-    """The trainer behind `algorithm.adv_estimator=care`."""
-    from care_verl.training.configuration import TRAINER_MODE
+    """The trainers behind `algorithm.adv_estimator=care` and `grpo_care`."""
+    from care_verl.training import configuration, grpo_care_configuration
+    from care_verl.training.grpo_care_trainer import GrpoCareTrainer
     from care_verl.training.trainer import CareTrainer
 
-    module.register_trainer(TRAINER_MODE)(CareTrainer)
+    module.register_trainer(configuration.TRAINER_MODE)(CareTrainer)
+    module.register_trainer(grpo_care_configuration.TRAINER_MODE)(GrpoCareTrainer)
 
 
 def register_recipes(module: ModuleType) -> None:

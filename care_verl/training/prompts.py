@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-from care_verl.algorithm import RegionConfig
+from typing import Any, Protocol
 
 TAIL_TOKENS = 16
 """Enough for the opening tag and the white space behind it, in any tokenization."""
 
 
-def opens_rationale(tokenizer: Any, prompt_ids: Sequence[int], regions: RegionConfig) -> bool:
+class Tags(Protocol):
+    """The settings of a method that say how its responses are built."""
+
+    @property
+    def think_tag(self) -> str: ...
+
+    @property
+    def answer_tag(self) -> str: ...
+
+    @property
+    def prefilled(self) -> bool | None: ...
+
+
+def opens_rationale(tokenizer: Any, prompt_ids: Sequence[int], tags: Tags) -> bool:
     """Whether the response starts inside the rationale, as the chat template opened it.
 
-    `regions.prefilled` decides where it is set; else the prompt's end does (`... <think>`).
+    `tags.prefilled` decides where it is set; else the prompt's end does (`... <think>`).
     """
-    if regions.prefilled is not None:
-        return regions.prefilled
+    if tags.prefilled is not None:
+        return tags.prefilled
     tail = tokenizer.decode(list(prompt_ids[-TAIL_TOKENS:]), skip_special_tokens=False)
-    return str(tail).rstrip().endswith(f"<{regions.think_tag}>")
+    return str(tail).rstrip().endswith(f"<{tags.think_tag}>")

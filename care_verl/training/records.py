@@ -73,19 +73,25 @@ def read_accuracy(extra_fields: Mapping[str, Any], verdict: str) -> float:
 
     Raises KeyError when the reward function does not report it, ValueError for another value.
     """
+    acc = reported_accuracy(extra_fields, verdict)
+    if acc not in (0, 1):
+        raise ValueError(
+            f"{verdict}: acc is {acc!r}; expected 0 or 1: CARE divides a group into "
+            "successes and failures. Put what is shaped or partial into the score"
+        )
+    return float(acc)
+
+
+def reported_accuracy(extra_fields: Mapping[str, Any], verdict: str) -> Any:
+    """What the reward function reports as `acc`. Raises KeyError when it reports none."""
     info = extra_fields.get("reward_extra_info") or {}
     if "acc" not in info:
         raise KeyError(
-            f"{verdict}: the reward reports {sorted(info)} but no 'acc'; CARE gates on accuracy, "
-            "never on the shaped reward: return {'score': ..., 'acc': 0.0 or 1.0} from the reward "
+            f"{verdict}: the reward reports {sorted(info)} but no 'acc'; accuracies are compared, "
+            "never shaped rewards: return {'score': ..., 'acc': 0.0 or 1.0} from the reward "
             "function"
         )
-    if info["acc"] not in (0, 1):
-        raise ValueError(
-            f"{verdict}: acc is {info['acc']!r}; expected 0 or 1: CARE divides a group into "
-            "successes and failures. Put what is shaped or partial into the score"
-        )
-    return float(info["acc"])
+    return info["acc"]
 
 
 def read_rule(extra_fields: Mapping[str, Any]) -> str:

@@ -22,22 +22,25 @@ def refuse_unsupported(config: DictConfig) -> None:
     check_rollout_config(config.actor_rollout_ref.rollout)
 
 
-def _refuse(config: DictConfig, key: str, allowed: tuple[Any, ...], remedy: str) -> None:
+def refuse(
+    config: DictConfig, key: str, allowed: tuple[Any, ...], remedy: str, method: str = "CARE"
+) -> None:
+    """Raise ValueError unless the key has one of the allowed values."""
     value = OmegaConf.select(config, key)
     if value not in allowed:
         expected = " or ".join(repr(item) for item in allowed)
-        raise ValueError(f"{key} = {value!r}; CARE needs {expected}: {remedy}")
+        raise ValueError(f"{key} = {value!r}; {method} needs {expected}: {remedy}")
 
 
 def _refuse_trainer(config: DictConfig) -> None:
-    _refuse(config, "trainer.use_v1", (True,), "verl's V1 trainer carries the group stage")
-    _refuse(
+    refuse(config, "trainer.use_v1", (True,), "verl's V1 trainer carries the group stage")
+    refuse(
         config,
         "trainer.v1.trainer_mode",
         ("sync",),
         "an asynchronous trainer scores rows under other weights than decoded them",
     )
-    _refuse(
+    refuse(
         config,
         "actor_rollout_ref.rollout.agent.agent_loop_manager_class",
         (None,),
@@ -57,20 +60,20 @@ def _refuse_reward(config: DictConfig) -> None:
 
 
 def _refuse_algorithm(config: DictConfig) -> None:
-    _refuse(
+    refuse(
         config,
         "algorithm.use_kl_in_reward",
         (False,),
         "Eq. 13 has its KL in the loss; set algorithm.care.beta instead",
     )
-    _refuse(
+    refuse(
         config,
         "algorithm.rollout_correction.bypass_mode",
         (False, None),
         "old log-probabilities come from the actor, under the context a row was decoded in",
     )
     for key in ("rollout_is", "rollout_rs"):
-        _refuse(
+        refuse(
             config,
             f"algorithm.rollout_correction.{key}",
             (None,),
@@ -84,19 +87,19 @@ def _refuse_algorithm(config: DictConfig) -> None:
 
 
 def _refuse_actor(config: DictConfig) -> None:
-    _refuse(
+    refuse(
         config,
         "actor_rollout_ref.actor.strategy",
         ("fsdp", "fsdp2"),
         "other engines were not tried",
     )
-    _refuse(
+    refuse(
         config,
         "actor_rollout_ref.actor.policy_loss.loss_mode",
         ("vanilla",),
         "CARE brings its own policy loss (Eq. 12); leave the key unset",
     )
-    _refuse(
+    refuse(
         config,
         "actor_rollout_ref.actor.checkpoint.async_save",
         (False, None),

@@ -12,7 +12,8 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from care_verl.algorithm import verifiable_reward
 from care_verl.training.configuration import care_config
-from care_verl.training.prompts import opens_rationale
+from care_verl.training.grpo_care_configuration import grpo_care_config, is_grpo_care
+from care_verl.training.prompts import Tags, opens_rationale
 from care_verl.verifier import verify
 
 
@@ -34,7 +35,7 @@ class CareRewardManager(RewardManagerBase):  # type: ignore[misc]
     ) -> None:
         del reward_router_address, reward_model_tokenizer
         super().__init__(config, tokenizer, compute_score)
-        self.care = care_config(config)
+        self._tags, self._lam = _terms(config)
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
         """Verdict of the last row of `data`. Raises KeyError when the row has no ground truth."""
@@ -43,19 +44,18 @@ class CareRewardManager(RewardManagerBase):  # type: ignore[misc]
 
     def _score(self, item: Any) -> dict[str, Any]:
         fields = item.non_tensor_batch
-        regions = self.care.regions
         prompt = [int(token) for token in item.batch["prompts"]]
         verdict = verify(
             self._response_text(item),
             fields["reward_model"]["ground_truth"],
             data_source=str(fields.get("data_source", "")),
             choices=(fields.get("extra_info") or {}).get("choices"),
-            think_tag=regions.think_tag,
-            answer_tag=regions.answer_tag,
-            prefilled=opens_rationale(self.tokenizer, prompt, regions),
+            think_tag=self._tags.think_tag,
+            answer_tag=self._tags.answer_tag,
+            prefilled=opens_rationale(self.tokenizer, prompt, self._tags),
         )
         acc, fmt = torch.tensor(verdict.acc), torch.tensor(verdict.fmt)
-        reward = verifiable_reward(acc, fmt, self.care.lam)
+        reward = verifiable_reward(acc, fmt, self._lam)
         return {
             "reward_score": float(reward),
             "reward_extra_info": {
@@ -71,3 +71,12 @@ class CareRewardManager(RewardManagerBase):  # type: ignore[misc]
         responses, mask = item.batch["responses"], item.batch["attention_mask"]
         length = int(mask[-responses.shape[-1] :].sum())
         return str(self.tokenizer.decode(responses[:length], skip_special_tokens=True))
+
+
+def _terms(config: DictConfig) -> tuple[Tags, float]:
+    """The tags of a run's responses and the share of the format, by its method."""
+    if is_grpo_care(config):
+        settings = grpo_care_config(config)
+        return settings, settings.lam
+    care = care_config(config)
+    return care.regions, care.lam

@@ -15,11 +15,12 @@ _TRUSTING = "hf_tokenizer(input_tokenizer_local_path, trust_remote_code=True)"
 
 
 def ask_before_trusting(reward_loop: Any) -> None:
-    """In CARE runs, `actor_rollout_ref.model.trust_remote_code` decides for these tokenizers too.
+    """In runs of ours `actor_rollout_ref.model.trust_remote_code` decides for these tokenizers too.
 
     Raises ContractError where verl loads them in another way.
     """
     from care_verl.training.configuration import is_care
+    from care_verl.training.grpo_care_configuration import is_grpo_care
 
     init = reward_loop.RewardLoopWorker._init_reward_fn
     require_source(init, _TRUSTING)
@@ -27,7 +28,7 @@ def ask_before_trusting(reward_loop: Any) -> None:
 
     @functools.wraps(init)
     def _init_reward_fn(worker: Any) -> None:
-        if not is_care(worker.config):
+        if not (is_care(worker.config) or is_grpo_care(worker.config)):
             init(worker)
             return
         trust = bool(worker.config.actor_rollout_ref.model.trust_remote_code)

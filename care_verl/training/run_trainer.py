@@ -1,4 +1,4 @@
-"""verl's synchronous trainer with what surrounds the steps of a CARE run.
+"""verl's synchronous trainer with what surrounds the steps of a run of ours.
 
 Its start, its guards against deaths and full disks, the names of its prompts, its checkpoints.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from omegaconf import DictConfig, open_dict
 from tensordict import TensorDict
@@ -16,16 +17,14 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils as tu
 
 from care_verl.logs import logger_of
-from care_verl.training.configuration import care_config
 from care_verl.training.disk import explaining_disks
 from care_verl.training.failures import FailedGroups, failed_groups_limit
 from care_verl.training.liveness import ActorPings, check_while_polling, named
 from care_verl.training.prompt_ids import PromptIds
 from care_verl.training.queue_rows import rows_in_queue
 from care_verl.training.queue_watch import watching_queue
-from care_verl.training.recorder import Recorder, recording
+from care_verl.training.run_worker import RunActorRolloutRefWorker, our_workers
 from care_verl.training.saving import DeferredCallback, resuming_whole, whole_save
-from care_verl.training.worker import cares_workers
 
 logger = logger_of(__name__)
 
@@ -34,20 +33,20 @@ POLL_SECONDS = 0.05
 
 
 class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
-    """Subclasses read `care`, `_recorder`, and of each step what is counted: `_left_in_queue` and
+    """Subclasses name their workers and read of each step what is counted: `_left_in_queue` and
     `_num_failed_groups`.
     """
 
+    worker_class: ClassVar[type[RunActorRolloutRefWorker]] = RunActorRolloutRefWorker
+
     checkpoint_callback: Any
     _num_failed_groups = 0
-    _recorder: Recorder | None = None
 
     def __init__(self, config: DictConfig) -> None:
         # Any other name than "sync" selects the asynchronous replay buffer and its checks.
         with open_dict(config):
             config.trainer.v1.trainer_mode = "sync"
         super().__init__(config)
-        self.care = care_config(config)
         self.replay_buffer.poll_interval = POLL_SECONDS
         self._failed_groups = FailedGroups(self.replay_buffer, failed_groups_limit(config))
         self._left_in_queue = 0
@@ -60,7 +59,7 @@ class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
         super()._setup()
 
     def fit(self, agent_loop_manager: Any) -> None:
-        """verl's loop, recorded; an actor that dies ends it with that as the error."""
+        """verl's loop; an actor that dies ends it with that as the error."""
         from care_verl.rollout.watchdog import RolloutWatchdog
 
         servers = self.llm_server_manager
@@ -79,15 +78,18 @@ class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
             watchdog.explaining(),
             pings.explaining(),
             explaining_disks(self.config),
-            recording(self.config, self.care, self.tokenizer, self.global_steps + 1) as recorder,
+            self._around_steps(),
             watching_queue(),
         ):
-            self._recorder = recorder
             super().fit(agent_loop_manager)
+
+    def _around_steps(self) -> AbstractContextManager[None]:
+        """What is open from the first step to the last."""
+        return nullcontext()
 
     def _init_resource_pool_mgr(self) -> None:
         super()._init_resource_pool_mgr()
-        self.role_worker_mapping.update(cares_workers(self.role_worker_mapping))
+        self.role_worker_mapping.update(our_workers(self.role_worker_mapping, self.worker_class))
 
     def on_step_begin(self) -> None:
         """Before a step's prompts are drawn, whatever is in the queue was left by earlier ones."""

@@ -1,4 +1,4 @@
-"""Seeds of the requests of a run (`algorithm.care.seeded`).
+"""Seeds of the requests of a run (`algorithm.care.seeded`, `algorithm.grpo_care.seeded`).
 
 vLLM samples requests without a seed from one stream of random numbers, in the order in which they
 happen to share steps; a request with a seed has a stream of its own. Every request of a seeded run
@@ -15,6 +15,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from care_verl.algorithm import CareConfig
+from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.algorithm.draws import decoding_seed
 
 ROLLOUT, REFLECTION, VALIDATION, TURN = "rollout", "reflection", "validation", "turn"
@@ -27,9 +28,9 @@ class Seeding:
     seed: int | None
 
     @classmethod
-    def of(cls, config: DictConfig, care: CareConfig) -> Seeding:
+    def of(cls, config: DictConfig, settings: CareConfig | GrpoCareConfig) -> Seeding:
         """`actor_rollout_ref.rollout.seed` of a seeded run."""
-        return cls(int(config.actor_rollout_ref.rollout.seed) if care.seeded else None)
+        return cls(int(config.actor_rollout_ref.rollout.seed) if settings.seeded else None)
 
     def rollout(self, sampling: Mapping[str, Any], uid: str, session: int) -> dict[str, Any]:
         """For one session of a training prompt."""
@@ -70,6 +71,30 @@ def seed_of_turn(sampling: Mapping[str, Any], prompt_ids: Sequence[int]) -> dict
         return dict(sampling)
     seed = decoding_seed(int(sampling["seed"]), len(prompt_ids), 0, TURN)
     return {**sampling, "seed": seed}
+
+
+class SeededClient:
+    """verl's rollout client; each request of a seeded session has a seed of its own."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def generate(
+        self,
+        request_id: str,
+        *,
+        prompt_ids: list[int],
+        sampling_params: dict[str, Any],
+        **kwargs: Any,
+    ) -> Any:
+        """As verl's, with `seed_of_turn`."""
+        sampling_params = seed_of_turn(sampling_params, prompt_ids)
+        return await self._client.generate(
+            request_id, prompt_ids=prompt_ids, sampling_params=sampling_params, **kwargs
+        )
 
 
 def _texts(messages: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -7,6 +7,8 @@ same G. What surrounds the steps of a run is in `run_trainer`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import transfer_queue as tq
@@ -20,14 +22,17 @@ from verl.utils.py_functional import rename_dict
 from care_verl.logs import logger_of
 from care_verl.training.batching import data_parallel_size, num_mini_batches, rows_multiple
 from care_verl.training.capture import StepCapture
+from care_verl.training.configuration import care_config
 from care_verl.training.cross_check import measured_distance, put_ranges
 from care_verl.training.dropping import deal_order, drop_rows
 from care_verl.training.parity import checked_parity
 from care_verl.training.policy_loss import clip_rate, skipped_updates
 from care_verl.training.queue_rows import put_by_key
+from care_verl.training.recorder import Recorder, recording
 from care_verl.training.rows import StepRows
 from care_verl.training.run_trainer import RunTrainer
 from care_verl.training.token_credit import Fields, credit_fields, no_credit
+from care_verl.training.worker import CareActorRolloutRefWorker
 
 logger = logger_of(__name__)
 
@@ -35,13 +40,24 @@ logger = logger_of(__name__)
 class CareTrainer(RunTrainer):
     """`trainer.v1.trainer_mode=care_verl_plugin`, chosen by `algorithm.adv_estimator=care`."""
 
+    worker_class = CareActorRolloutRefWorker
+
     _capture: StepCapture | None = None
+    _recorder: Recorder | None = None
 
     def __init__(self, config: DictConfig) -> None:
         super().__init__(config)
+        self.care = care_config(config)
         self._rows: StepRows | None = None
         self._credit: dict[str, Fields] = {}
         self._all_rows_metrics: dict[str, float] = {}
+
+    @contextmanager
+    def _around_steps(self) -> Iterator[None]:
+        first = self.global_steps + 1
+        with recording(self.config, self.care, self.tokenizer, first) as recorder:
+            self._recorder = recorder
+            yield
 
     def _balance_batch(
         self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any

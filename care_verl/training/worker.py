@@ -6,27 +6,21 @@ mini-batch, so the count is taken here, once per mini-batch and over all data-pa
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
 from typing import Any
 
-import ray
 import torch
 import torch.distributed
 from tensordict import TensorDict
-from verl.single_controller.base.decorator import Dispatch, register
 from verl.utils import tensordict_utils as tu
-from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
 
-from care_verl.training.activation import require_active
 from care_verl.training.fields import IN_S_STAR
 from care_verl.training.oracle import OraclePooling
 from care_verl.training.policy_loss import RATIO
-from care_verl.training.position_ids import join_along_tokens
 from care_verl.training.queue_rows import MASKS
+from care_verl.training.run_worker import RunActorRolloutRefWorker, RunTrainingWorker
 
 
-class CareTrainingWorker(TrainingWorker):  # type: ignore[misc]
+class CareTrainingWorker(RunTrainingWorker):
     """verl's training worker with |S*| as the global batch size and, on request, the oracle."""
 
     _steps_of_update = 0
@@ -37,7 +31,6 @@ class CareTrainingWorker(TrainingWorker):  # type: ignore[misc]
 
     def train_mini_batch(self, data: TensorDict) -> TensorDict:
         """All optimizer steps of one update."""
-        join_along_tokens(data)
         self._steps_of_update = 0
         return super().train_mini_batch(data)
 
@@ -58,7 +51,6 @@ class CareTrainingWorker(TrainingWorker):  # type: ignore[misc]
 
     def infer_batch(self, data: TensorDict) -> TensorDict:
         """Log-probabilities; with rationale ranges in `data`, also the oracle's embeddings."""
-        join_along_tokens(data)
         with self._oracle.watching(data):
             return super().infer_batch(data)
 
@@ -91,34 +83,8 @@ def clear_rows_outside(data: TensorDict) -> None:
         )
 
 
-class CareActorRolloutRefWorker(ActorRolloutRefWorker):  # type: ignore[misc]
+class CareActorRolloutRefWorker(RunActorRolloutRefWorker):
     """verl's hybrid worker around `CareTrainingWorker`."""
 
     actor_worker_cls = CareTrainingWorker
     ref_worker_cls = CareTrainingWorker
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        require_active("an FSDP actor")
-        super().__init__(*args, **kwargs)
-
-    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
-    def remove_folders(self, folders: list[str]) -> None:
-        """Remove checkpoints from this node's disk; another rank may be at it too."""
-        for folder in folders:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def cares_workers(role_workers: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Ray actor classes by role -> CARE's, for the roles that verl's hybrid worker has."""
-    ours = ray.remote(CareActorRolloutRefWorker)
-    return {
-        role: ours
-        for role, actor_class in role_workers.items()
-        if plain_class(actor_class) is ActorRolloutRefWorker
-    }
-
-
-def plain_class(actor_class: Any) -> type:
-    """The class behind a Ray actor class."""
-    plain: type = actor_class.__ray_metadata__.modified_class.__ray_actor_class__
-    return plain

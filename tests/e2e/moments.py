@@ -84,10 +84,11 @@ class Moments:
     def environment(self) -> dict[str, str]:
         """What the run needs in its environment."""
         plan = {"marks": str(self.marks), "moments": [asdict(moment) for moment in self.moments]}
+        paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
         return {
             VARIABLE: json.dumps(plan),
             "VERL_USE_EXTERNAL_MODULES": "moments",
-            "PYTHONPATH": str(Path(__file__).parent),
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         }
 
     def reached(self, at: str) -> int | None:

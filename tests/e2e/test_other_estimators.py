@@ -7,6 +7,7 @@ same tokens.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ def grpo_metrics(
         f"actor_rollout_ref.rollout.agent.agent_loop_config_path={loops}",
         "trainer.save_freq=-1",
     ]
-    with Run(folder, settings, {**environment, "PYTHONPATH": str(agent.parent)}) as run:
+    paths = [str(agent.parent), os.environ.get("PYTHONPATH", "")]
+    environment = {**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    with Run(folder, settings, environment) as run:
         assert run.finish() == 0, run.tail()
         return [data for _, data in run.metrics()]
 

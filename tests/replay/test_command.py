@@ -116,7 +116,7 @@ def test_needs_no_framework() -> None:
 
 def test_the_commands_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    write_sample_run(Path("outputs/demo/checkpoints/records"), steps=2, groups=6)
+    write_sample_run(Path("outputs/demo/care-seed0/records"), steps=2, groups=6)
     dumps.verl_v1(Path("rollouts"))
     dumps.trl(Path("trl-run/completions"))
     dumps.swift(Path("swift-run"), dumps.swift_table())

@@ -26,10 +26,11 @@ from care_verl.training.fields import (
     TIME_LIMIT,
     TIMED_OUT,
 )
+from care_verl.training.group_worker import GroupWorker
 
 from .samples import MemoryQueue, agent_output
 
-WORKER_BASE: Any = CareAgentLoopWorker.__mro__[1]
+WORKER_BASE: Any = GroupWorker.__mro__[1]
 RESPONSE_LENGTH = 150
 RIGHT = "<think>red3 blue5</think><answer>8</answer><|im_end|>"
 WRONG = "<think>red3 blue6</think><answer>9</answer><|im_end|>"

@@ -61,7 +61,15 @@ from verl.workers.rollout.replica import RolloutReplicaRegistry
 from verl.workers.rollout.vllm_rollout.vllm_async_server import vLLMHttpServer
 from verl.workers.utils.losses import ppo_loss
 
-from care_verl.training import agent_loop, held_step, run_trainer, trainer, worker
+from care_verl.training import (
+    agent_loop,
+    group_worker,
+    held_step,
+    run_trainer,
+    run_worker,
+    trainer,
+    worker,
+)
 from care_verl.training.configuration import ESTIMATOR, POLICY_LOSS, TRAINER_MODE
 from care_verl.training.policy_loss import care_policy_loss
 from care_verl.training.recipes import RecipeSearchPath
@@ -542,17 +550,20 @@ def test_signature(seam: str) -> None:
 def test_plain_classes_stand_behind_the_actor_classes() -> None:
     """Ray forbids to subclass an actor class; these are what CARE subclasses or recognises."""
     assert issubclass(WORKER_TQ, AgentLoopWorker)
-    assert agent_loop.CareAgentLoopWorker.__mro__[1] is WORKER_TQ
-    assert worker.plain_class(ray.remote(ActorRolloutRefWorker)) is ActorRolloutRefWorker
-    assert worker.plain_class(AgentLoopWorkerTQ) is WORKER_TQ
+    assert group_worker.GroupWorker.__mro__[1] is WORKER_TQ
+    assert run_worker.plain_class(ray.remote(ActorRolloutRefWorker)) is ActorRolloutRefWorker
+    assert run_worker.plain_class(AgentLoopWorkerTQ) is WORKER_TQ
 
 
 @pytest.mark.parametrize(
     ("ours", "base"),
     [
-        (agent_loop.CareAgentLoopWorker, WORKER_TQ),
+        (group_worker.GroupWorker, WORKER_TQ),
+        (agent_loop.CareAgentLoopWorker, group_worker.GroupWorker),
         (run_trainer.RunTrainer, PPOTrainerSync),
         (trainer.CareTrainer, PPOTrainerSync),
+        (run_worker.RunTrainingWorker, TrainingWorker),
+        (run_worker.RunActorRolloutRefWorker, ActorRolloutRefWorker),
         (worker.CareTrainingWorker, TrainingWorker),
         (worker.CareActorRolloutRefWorker, ActorRolloutRefWorker),
         (CareRewardManager, RewardManagerBase),
@@ -562,9 +573,9 @@ def test_every_override_has_something_to_override(ours: type, base: type) -> Non
     """A method that verl calls must exist in verl, or CARE's would never be called."""
     own = {
         "_opens_rationale", "_publish", "_record", "_reflect", "_decode", "_note_skipped", "_piece",
-        "_close",
+        "_close", "_complete", "_new_group", "_put", "_rollout_params", "_settled",
         "_assign_and_drop", "_read_rows", "_dump_all_rows",
-        "_remove_folders", "remove_folders", "_score", "_response_text",
+        "_remove_folders", "remove_folders", "_around_steps", "_score", "_response_text",
     }  # fmt: skip
     functions = {name for name, value in vars(ours).items() if inspect.isfunction(value)}
     missing = {name for name in functions - own if not hasattr(base, name)}

@@ -48,7 +48,7 @@ def test_the_plan_does_not_depend_on_arrival(arrival: tuple[int, ...]) -> None:
         session(2, 1.0, [1.0, 0.0]),
         session(3, 0.0, [0.8, 0.6]),
     ]
-    plan, ordered = PromptGroup("u", 4, [sessions[i] for i in arrival]).plan(CareConfig())
+    plan, ordered = PromptGroup("u", 4, sessions=[sessions[i] for i in arrival]).plan(CareConfig())
     assert [row.record.session for row in ordered] == [0, 1, 2, 3]
     assert (plan.kind, plan.anchor, plan.source) == ("mixed", 2, 1)
     assert plan.negatives == [1, 3, 0]
@@ -56,7 +56,8 @@ def test_the_plan_does_not_depend_on_arrival(arrival: tuple[int, ...]) -> None:
 
 def test_the_plan_points_into_the_scored_sessions() -> None:
     """Session 0 failed to come back: index 0 is session 1."""
-    group = PromptGroup("u", 3, [session(2, 0.0, [0.0, 1.0]), session(1, 1.0, [1.0, 0.0])])
+    scored = [session(2, 0.0, [0.0, 1.0]), session(1, 1.0, [1.0, 0.0])]
+    group = PromptGroup("u", 3, sessions=scored)
     plan, ordered = group.plan(CareConfig())
     assert plan.source is not None
     assert ordered[plan.source].record.session == 2
@@ -64,7 +65,8 @@ def test_the_plan_points_into_the_scored_sessions() -> None:
 
 @pytest.mark.parametrize(("acc", "kind"), [(1.0, "all_right"), (0.0, "all_wrong")])
 def test_groups_of_one_kind_have_no_source(acc: float, kind: str) -> None:
-    plan, _ = PromptGroup("u", 2, [session(i, acc, [1.0]) for i in range(2)]).plan(CareConfig())
+    sessions = [session(i, acc, [1.0]) for i in range(2)]
+    plan, _ = PromptGroup("u", 2, sessions=sessions).plan(CareConfig())
     assert (plan.kind, plan.source) == (kind, None)
 
 

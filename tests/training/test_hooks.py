@@ -75,8 +75,8 @@ def test_registering_adds_names_and_replaces_none() -> None:
     """Every other entry of verl's registries is still verl's own."""
     for registry, ours in (
         (POLICY_LOSS_REGISTRY, {"care"}),
-        (ADV_ESTIMATOR_REGISTRY, {"care"}),
-        (TRAINER_REGISTRY, {"care_verl_plugin"}),
+        (ADV_ESTIMATOR_REGISTRY, {"care", "grpo_care"}),
+        (TRAINER_REGISTRY, {"care_verl_plugin", "care_verl_plugin_grpo_care"}),
     ):
         foreign = {
             str(name)

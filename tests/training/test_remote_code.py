@@ -101,8 +101,9 @@ class Loaded:
 def test_reward_workers_ask_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     """verl trusts both tokenizers by itself; in another estimator's run it goes on to."""
     loaded = Loaded(monkeypatch)
-    assert loaded.start("care", trust=False) == [False, False]
-    assert loaded.start("care", trust=True) == [True, True]
+    for estimator in ("care", "grpo_care"):
+        assert loaded.start(estimator, trust=False) == [False, False]
+        assert loaded.start(estimator, trust=True) == [True, True]
     assert loaded.start("grpo", trust=False) == [True, True]
 
 

@@ -29,8 +29,9 @@ from care_verl.training.failures import failed_groups_limit
 from care_verl.training.fields import CARE, EMBEDDING, IN_S_STAR
 from care_verl.training.policy_loss import CLIPPED, RATIO, TRAINED, clip_rate, skipped_updates
 from care_verl.training.queue_rows import MASKS
+from care_verl.training.run_worker import plain_class
 from care_verl.training.trainer import CareTrainer
-from care_verl.training.worker import CareActorRolloutRefWorker, CareTrainingWorker, plain_class
+from care_verl.training.worker import CareActorRolloutRefWorker, CareTrainingWorker
 
 from .samples import MemoryQueue, record, step_rows
 

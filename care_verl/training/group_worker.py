@@ -1,0 +1,176 @@
+"""An agent-loop worker that knows groups: the sessions of one training prompt.
+
+verl publishes a prompt as finished once every session has returned. The last session to settle
+therefore sees to its group before it returns, and the trainer never sees half a group.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
+from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopWorkerTQ
+
+from care_verl.logs import logger_of
+from care_verl.training.activation import require_active
+from care_verl.training.failures import discard_group, one_line
+from care_verl.training.media_cache import MediaCache
+from care_verl.training.seeding import Seeding
+from care_verl.vocabulary import end_token_ids, vocab_bytes
+
+logger = logger_of(__name__)
+
+# Ray forbids to subclass an actor class; the plain class stands behind it.
+_WorkerBase: Any = AgentLoopWorkerTQ.__ray_metadata__.modified_class.__ray_actor_class__
+
+
+@dataclass
+class Group:
+    """The sessions of one prompt as they settle; `size` is G. `failures` says what went wrong."""
+
+    uid: str
+    size: int
+    failures: list[str] = field(default_factory=list)
+    settled: int = 0
+    scored: int = 0
+
+    def settle(self) -> bool:
+        """Count one session as over, scored or failed. True for the last one."""
+        self.settled += 1
+        return self.settled == self.size
+
+
+class GroupWorker(_WorkerBase):  # type: ignore[misc]
+    """Runs training prompts as groups that are published whole or discarded; validation as verl.
+
+    Subclasses put seeds and client in place, and say what a settled session and a settled group
+    need.
+    """
+
+    llm_client: Any
+    _seeding: Seeding
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        require_active("an agent-loop worker")
+        super().__init__(*args, **kwargs)
+        self._vocab = vocab_bytes(
+            self.tokenizer, end_token_ids(self.model_config.generation_config)
+        )
+        self._groups: dict[str, Group] = {}
+        self._media = MediaCache()
+
+    @abstractmethod
+    def _new_group(self, uid: str, size: int) -> Group:
+        """The group of a prompt whose sessions are about to start."""
+
+    @abstractmethod
+    async def _settled(self, group: Any, output: AgentLoopOutput, fields: dict[str, Any]) -> None:
+        """Score the output of a session, whose prompt has `fields`, and publish it."""
+
+    async def _complete(self, group: Any, sampling_params: dict[str, Any]) -> None:
+        """Every session has settled well; the prompt is not published yet."""
+
+    def _rollout_params(self, sampling_params: dict[str, Any]) -> dict[str, Any]:
+        """What the requests of a training session ask for."""
+        return sampling_params
+
+    def _compute_multi_modal_inputs(self, output: AgentLoopOutput, input_ids: Any) -> Any:
+        compute = super()._compute_multi_modal_inputs
+        if not hasattr(self.processor, "get_rope_index"):
+            # verl then leaves per-token outputs in the result, which are the row's own.
+            return compute(output, input_ids)
+        return self._media.get(output.multi_modal_data, lambda: compute(output, input_ids))
+
+    async def _run_prompt(
+        self,
+        prompt: dict[str, Any],
+        sampling_params: dict[str, Any],
+        trajectory: dict[str, Any],
+        trace: bool = False,
+    ) -> None:
+        if trajectory["validate"]:
+            await super()._run_prompt(prompt, sampling_params, trajectory, trace)
+            return
+        uid = prompt["uid"]
+        size = int(prompt.get("__rollout_n__", self.config.actor_rollout_ref.rollout.n))
+        self._groups[uid] = self._new_group(uid, size)
+        try:
+            await super()._run_prompt(prompt, sampling_params, trajectory, trace)
+        finally:
+            del self._groups[uid]
+
+    async def _run_agent_loop(
+        self, sampling_params: dict[str, Any], trajectory: dict[str, Any], **kwargs: Any
+    ) -> None:
+        group = self._groups.get(kwargs["uid"])
+        if group is None:
+            seeded = self._seeding.validation(sampling_params, trajectory, kwargs)
+            await super()._run_agent_loop(seeded, trajectory, **kwargs)
+            return
+        try:
+            seeded = self._seeding.rollout(sampling_params, group.uid, kwargs["session_id"])
+            await super()._run_agent_loop(self._rollout_params(seeded), trajectory, **kwargs)
+        except Exception as error:
+            failed = f"session {kwargs['session_id']} of {prompt_name(kwargs)}"
+            group.failures.append(f"{failed}: {one_line(error)}")
+            raise
+        finally:
+            if group.settle():
+                await self._close(group, sampling_params)
+
+    async def _close(self, group: Group, sampling_params: dict[str, Any]) -> None:
+        """Every session has settled: complete a whole group, discard one that is not."""
+        if group.scored < group.size and not group.failures:
+            group.failures.append("a session was cancelled")
+        try:
+            if not group.failures:
+                await self._complete(group, sampling_params)
+        finally:
+            if group.failures:
+                cause = group.failures[0]
+                logger.error(
+                    "group discarded, %d of %d sessions settled well; %s",
+                    group.scored,
+                    group.size,
+                    cause,
+                )
+                await discard_group(group.uid, cause)
+
+    async def _agent_loop_postprocess(
+        self, output: AgentLoopOutput | list[AgentLoopOutput], validate: bool, **kwargs: Any
+    ) -> None:
+        group = None if validate else self._groups.get(kwargs["uid"])
+        if group is None:
+            await super()._agent_loop_postprocess(output, validate, **kwargs)
+            return
+        await self._settled(group, _single(output), kwargs)
+        group.scored += 1
+
+    async def _put(self, output: AgentLoopOutput, fields: dict[str, Any]) -> None:
+        """verl's: put the row of a training session into the queue."""
+        await super()._agent_loop_postprocess(output, False, **fields)
+
+    def _piece(self, token: int) -> bytes:
+        """A token's bytes; a model's vocabulary may be padded beyond its tokenizer's."""
+        return self._vocab[token] if token < len(self._vocab) else b""
+
+
+def prompt_name(fields: Mapping[str, Any]) -> str:
+    """A prompt for messages: its id in the queue and where the row comes from."""
+    known = [f"{name} {fields[name]!r}" for name in ("data_source", "index") if name in fields]
+    return f"prompt {fields['uid']} ({', '.join(known)})" if known else f"prompt {fields['uid']}"
+
+
+def _single(output: AgentLoopOutput | list[AgentLoopOutput]) -> AgentLoopOutput:
+    """The one output of a session. Raises ValueError for loops that return several."""
+    if not isinstance(output, list):
+        return output
+    if len(output) != 1:
+        raise ValueError(
+            f"the agent loop returned {len(output)} outputs for one session; whole responses are "
+            "compared, which needs one (rollout.agent.default_agent_loop=single_turn_agent)"
+        )
+    return output[0]

@@ -1,0 +1,78 @@
+"""One flag: `algorithm.adv_estimator=grpo_care` completed to a full configuration.
+
+Runs where CARE's does (`configuration`): in the driver, inside verl's `validate_config`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from care_verl.algorithm.consistency_config import GrpoCareConfig
+from care_verl.logs import logger_of
+from care_verl.training.configuration import (
+    complete_data,
+    complete_reference_micro_batch,
+    complete_reward,
+    complete_rollout_size,
+)
+from care_verl.training.grpo_care_refusals import refuse_unsupported
+
+logger = logger_of(__name__)
+
+ESTIMATOR = "grpo_care"
+TRAINER_MODE = "care_verl_plugin_grpo_care"
+"""So named for the error of a process without the plugin, as CARE's."""
+
+NO_SECOND_CLIP = 1e9
+"""`actor.clip_ratio_c` of verl's vanilla loss, which clips a second time where the ratio of a row
+with a negative advantage is above it. verl holds ratios below e^20, and so it never is."""
+
+
+def is_grpo_care(config: DictConfig) -> bool:
+    """Whether this run asked for GRPO-CARE."""
+    return str(OmegaConf.select(config, "algorithm.adv_estimator")) == ESTIMATOR
+
+
+def grpo_care_config(config: DictConfig) -> GrpoCareConfig:
+    """The validated `algorithm.grpo_care` of a run.
+
+    Raises ValueError on an unknown key or a bad value.
+    """
+    section = OmegaConf.select(config, GrpoCareConfig.KEY)
+    if section is None:
+        return GrpoCareConfig()
+    values = OmegaConf.to_container(section, resolve=True)
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{GrpoCareConfig.KEY} = {values!r}; expected a mapping of settings")
+    return GrpoCareConfig.from_mapping({str(key): value for key, value in values.items()})
+
+
+def expand(config: DictConfig) -> None:
+    """Complete a GRPO-CARE run's configuration in place.
+
+    Raises ValueError on what GRPO-CARE cannot do.
+    """
+    settings = grpo_care_config(config)
+    refuse_unsupported(config, settings)
+    workers = config.actor_rollout_ref
+    with open_dict(config):
+        config.algorithm.grpo_care = settings.to_mapping()
+        config.trainer.v1.trainer_mode = TRAINER_MODE
+        complete_data(config)
+        complete_rollout_size(config)
+        complete_reward(config)
+        workers.rollout.agent.agent_loop_manager_class = (
+            "care_verl.training.grpo_care_agent_loop.GrpoCareAgentLoopManager"
+        )
+        workers.actor.loss_agg_mode = "seq-mean-token-mean"
+        workers.actor.clip_ratio_c = NO_SECOND_CLIP
+        if not workers.actor.use_dynamic_bsz:
+            complete_reference_micro_batch(config)
+        # A forward-only model has no optimizer, and nothing random.
+        workers.ref.checkpoint = {
+            "_target_": "verl.trainer.config.CheckpointConfig",
+            "save_contents": ["model"],
+            "load_contents": ["model"],
+        }

@@ -1,0 +1,192 @@
+"""The rows of a GRPO-CARE step: what the agent-loop worker learns, and what is made of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from care_verl.algorithm.consistency import (
+    GrpoCareAdvantages,
+    answer_likelihood,
+    grpo_care_advantages,
+)
+from care_verl.algorithm.consistency_config import GrpoCareConfig
+from care_verl.algorithm.spans import Span
+from care_verl.training.records import reported_accuracy
+from care_verl.verifier import UNDECIDED, UNREADABLE_GOLD
+
+GRPO_CARE = "grpo_care"
+"""Key in a row's `extra_fields`: an `AnsweredRow` as a mapping; the agent-loop worker writes it."""
+
+Fields = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class AnsweredRow:
+    """One scored row. answer: its answer's tokens in the response; rule: the verifier's."""
+
+    acc: float
+    reward: float
+    answer: Span | None
+    rule: str = ""
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain values, for the queue."""
+        return asdict(self)
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> AnsweredRow:
+        """The inverse of `to_mapping`; a range may come back as a list."""
+        answer = mapping["answer"]
+        return cls(**{**mapping, "answer": None if answer is None else (answer[0], answer[1])})
+
+
+def read_share(extra_fields: Mapping[str, Any], verdict: str) -> float:
+    """`acc` of a scored row, from 0 to 1; `verdict` says whose, about which row.
+
+    Raises KeyError when the reward function does not report it, ValueError for another value.
+    """
+    acc = reported_accuracy(extra_fields, verdict)
+    if not isinstance(acc, bool | int | float) or not 0 <= acc <= 1:
+        raise ValueError(
+            f"{verdict}: acc is {acc!r}; expected a number from 0 to 1. Put what is shaped "
+            "otherwise into the score"
+        )
+    return float(acc)
+
+
+@dataclass(frozen=True)
+class ScoredStep:
+    """B rows of a step with their advantages. keys: the queue's; masks: B tensors [T_i]."""
+
+    keys: list[str]
+    rows: list[AnsweredRow]
+    masks: list[Tensor]
+    result: GrpoCareAdvantages
+
+    @classmethod
+    def of(
+        cls,
+        keys: Sequence[str],
+        rows: Sequence[AnsweredRow],
+        masks: Sequence[Tensor],
+        ref_log_prob: Sequence[Tensor],
+        config: GrpoCareConfig,
+    ) -> ScoredStep:
+        """From the queue's columns; masks and log-probabilities are B tensors [T_i].
+
+        Raises RuntimeError when no rollout arrived at all.
+        """
+        if not keys:
+            raise RuntimeError(
+                "no rollout arrived in this step: every session failed; the rollout errors are "
+                "logged above"
+            )
+        result = grpo_care_advantages(
+            reward=torch.tensor([row.reward for row in rows], dtype=torch.float64),
+            acc=torch.tensor([row.acc for row in rows], dtype=torch.float64),
+            likelihood=answer_likelihood(ref_log_prob, [row.answer for row in rows]),
+            uid=[group_of(key) for key in keys],
+            config=config,
+        )
+        return cls(list(keys), list(rows), list(masks), result)
+
+    def fields(self) -> dict[str, Fields]:
+        """What the update and verl's metrics read of each row, by key.
+
+        `advantages` and `returns` [T]: the row's advantage on its decoded tokens.
+        `token_level_rewards` [T]: reward and bonus on its last token.
+        """
+        fields: dict[str, Fields] = {}
+        for place, key in enumerate(self.keys):
+            mask = self.masks[place]
+            spread = self.result.advantage[place] * mask.double()
+            rewards = torch.zeros(len(mask))
+            if len(mask):
+                rewards[-1] = self.rows[place].reward + float(self.result.bonus[place])
+            fields[key] = credit(spread.float(), rewards)
+        return fields
+
+    def told(self) -> dict[str, dict[str, float | None]]:
+        """What a dump of the rollouts says of each row beside verl's columns, by key."""
+        result = self.result
+        columns: dict[str, list[float] | list[float | None]] = {
+            "acc": [row.acc for row in self.rows],
+            "answer_likelihood": [_or_none(value) for value in result.likelihood.tolist()],
+            "bonus": result.bonus.tolist(),
+            "advantage": result.advantage.tolist(),
+        }
+        return {
+            key: {name: values[place] for name, values in columns.items()}
+            for place, key in enumerate(self.keys)
+        }
+
+    def metrics(self) -> dict[str, float]:
+        """The `grpo_care/` metrics of the rows; a mean or share over nothing is left out."""
+        result = self.result
+        accurate, scored = result.accurate, ~result.likelihood.isnan()
+        paid = result.bonus > 0
+        equal = torch.ones(int(result.group.max()) + 1, dtype=torch.bool)
+        equal[result.group[result.advantage != 0]] = False
+        metrics = {
+            "grpo_care/acc/mean": _mean([row.acc for row in self.rows]),
+            "grpo_care/accurate/share": _mean(accurate),
+            "grpo_care/answer/missing": _mean(~scored),
+            "grpo_care/bonus/rate": _mean(paid),
+            "grpo_care/bonus/rate_of_accurate": _mean(paid[accurate]),
+            "grpo_care/bonus/mean": _mean(result.bonus),
+            "grpo_care/likelihood/accurate": _mean(result.likelihood[scored & accurate]),
+            "grpo_care/likelihood/inaccurate": _mean(result.likelihood[scored & ~accurate]),
+            "grpo_care/groups/without_advantage": float(equal.sum()),
+            "grpo_care/verifier/undecided": self._share_of_rule(UNDECIDED),
+            "grpo_care/verifier/unreadable_gold": self._share_of_rule(UNREADABLE_GOLD),
+        }
+        return {name: value for name, value in metrics.items() if not math.isnan(value)}
+
+    def _share_of_rule(self, rule: str) -> float:
+        """Share of the rows that the verifier judged by `rule`."""
+        return _mean([row.rule == rule for row in self.rows])
+
+
+def log_prob_distance(
+    old: Sequence[Tensor], reference: Sequence[Tensor], masks: Sequence[Tensor]
+) -> float:
+    """Mean |log pi_old - log pi_ref| over the decoded tokens of B rows, [T_i] each."""
+    apart = [
+        (a.double() - b.double()).abs() * m for a, b, m in zip(old, reference, masks, strict=True)
+    ]
+    return float(sum(row.sum() for row in apart) / sum(mask.sum() for mask in masks))
+
+
+def credit(advantages: Tensor, rewards: Tensor) -> Fields:
+    """The fields of one row, [T] each."""
+    return {"advantages": advantages, "returns": advantages, "token_level_rewards": rewards}
+
+
+def no_credit(length: int) -> Fields:
+    """The fields of a padding row of T tokens."""
+    return credit(torch.zeros(length), torch.zeros(length))
+
+
+def group_of(key: str) -> str:
+    """The prompt's id in the key of a row, `{uid}_{session}_{index}`."""
+    return key.rsplit("_", 2)[0]
+
+
+def place_of(key: str) -> tuple[str, int, int]:
+    """Sorts rows by prompt, session and place in it."""
+    uid, session, index = key.rsplit("_", 2)
+    return uid, int(session), int(index)
+
+
+def _mean(values: Tensor | Sequence[float]) -> float:
+    return float(torch.as_tensor(values, dtype=torch.float64).mean())
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,158 @@
+"""One step of a GRPO-CARE run: GRPO's, with a bonus for consistent answers in its advantages.
+
+verl's own step runs unchanged; the reference scores every row as for a KL penalty, which there is
+none of. What surrounds the steps of a run is in `run_trainer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import transfer_queue as tq
+from omegaconf import DictConfig
+from torch import Tensor
+from transfer_queue import KVBatchMeta
+
+from care_verl.logs import logger_of
+from care_verl.training.batching import data_parallel_size
+from care_verl.training.dropping import deal_order
+from care_verl.training.grpo_care_configuration import grpo_care_config
+from care_verl.training.grpo_care_rows import (
+    GRPO_CARE,
+    AnsweredRow,
+    Fields,
+    ScoredStep,
+    log_prob_distance,
+    no_credit,
+    place_of,
+)
+from care_verl.training.grpo_care_worker import GrpoCareActorRolloutRefWorker
+from care_verl.training.queue_rows import copy_as_padding, put_by_key
+from care_verl.training.run_trainer import RunTrainer
+
+logger = logger_of(__name__)
+
+
+class GrpoCareTrainer(RunTrainer):
+    """`trainer.v1.trainer_mode=care_verl_plugin_grpo_care`, chosen by the estimator `grpo_care`."""
+
+    worker_class = GrpoCareActorRolloutRefWorker
+
+    def __init__(self, config: DictConfig) -> None:
+        with _asking_for_a_reference(config):
+            super().__init__(config)
+        self.settings = grpo_care_config(config)
+        self._step: ScoredStep | None = None
+
+    def _init_resource_pool_mgr(self) -> None:
+        with _asking_for_a_reference(self.config):
+            super()._init_resource_pool_mgr()
+
+    def _load_checkpoint(self) -> None:
+        self.actor_rollout_wg.follow_policy(self.settings.to_mapping())
+        super()._load_checkpoint()
+
+    def _balance_batch(
+        self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> KVBatchMeta:
+        """verl's, on rows in the order of their prompts, padded with real ones where some miss."""
+        metrics["grpo_care/queue/rows"] = float(self._left_in_queue)
+        metrics["grpo_care/groups/failed"] = float(self._num_failed_groups)
+        batch.reorder(sorted(range(len(batch)), key=lambda i: place_of(batch.keys[i])))
+        ranks = data_parallel_size(self.actor_rollout_wg)
+        batch = _padded(batch, self._get_required_batch_multiple(ranks))
+        batch = super()._balance_batch(batch, metrics, *args, **kwargs)
+        is_padding = [bool(tag.get("is_padding")) for tag in batch.tags]
+        if any(is_padding):
+            workers = self.config.actor_rollout_ref
+            mini_batch = int(workers.actor.ppo_mini_batch_size) * int(workers.rollout.n)
+            batch.reorder(deal_order(is_padding, ranks, max(1, len(batch) // mini_batch)))
+        return batch
+
+    def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        """In the place of verl's, which knows no reference in an advantage."""
+        columns = ["extra_fields", "response_mask", "ref_log_prob", "old_log_probs"]
+        data = tq.kv_batch_get(
+            keys=batch.keys, partition_id=batch.partition_id, select_fields=columns
+        )
+        extra_fields = [getattr(value, "data", value) for value in data["extra_fields"]]
+        masks, reference, old = (list(data[name].unbind()) for name in columns[1:])
+        self._step, credits = self._score(batch, extra_fields, masks, reference)
+        metrics.update(self._step.metrics())
+        metrics["grpo_care/reference/log_prob_distance"] = log_prob_distance(old, reference, masks)
+        return put_by_key(batch, credits)
+
+    def _score(
+        self,
+        batch: KVBatchMeta,
+        extra_fields: list[dict[str, Any]],
+        masks: list[Tensor],
+        reference: list[Tensor],
+    ) -> tuple[ScoredStep, dict[str, Fields]]:
+        """The rows with their advantages, and the fields of all rows, padding included."""
+        padding = [i for i, tag in enumerate(batch.tags) if tag.get("is_padding")]
+        real = sorted(set(range(len(batch))) - set(padding), key=lambda i: place_of(batch.keys[i]))
+        step = ScoredStep.of(
+            keys=[batch.keys[i] for i in real],
+            rows=[AnsweredRow.from_mapping(extra_fields[i][GRPO_CARE]) for i in real],
+            masks=[masks[i] for i in real],
+            ref_log_prob=[reference[i] for i in real],
+            config=self.settings,
+        )
+        return step, step.fields() | {batch.keys[i]: no_credit(len(masks[i])) for i in padding}
+
+    def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        """verl's; the workers move the reference within it."""
+        batch = super()._update_actor(batch, metrics)
+        state = self.actor_rollout_wg.reference_state()[0]
+        if state["skipped"]:
+            logger.error(
+                "%d optimizer steps were skipped: the norm of their gradient is NaN or infinite",
+                state["skipped"],
+            )
+        metrics["grpo_care/updates/skipped"] = float(state["skipped"])
+        metrics["grpo_care/ema/optimizer_steps"] = float(state["optimizer_steps"])
+        metrics["grpo_care/ema/updates"] = float(state["updates"])
+        metrics["grpo_care/ema/distance"] = state["distance"]
+        return batch
+
+    def _dump_generations(
+        self, *args: Any, reward_extra_infos_dict: dict[str, list[Any]], **kwargs: Any
+    ) -> None:
+        """verl's; rows of the step that was just trained say what became of them."""
+        told = self._step.told() if self._step is not None else {}
+        rows = [told.get(key) for key in reward_extra_infos_dict["uid"]]
+        known = next((row for row in rows if row is not None), {})
+        columns = {name: [row and row[name] for row in rows] for name in known}
+        reward_extra_infos_dict = {**reward_extra_infos_dict, **columns}
+        super()._dump_generations(*args, reward_extra_infos_dict=reward_extra_infos_dict, **kwargs)
+
+
+@contextmanager
+def _asking_for_a_reference(config: DictConfig) -> Iterator[None]:
+    """While verl decides on a reference, which it does by `use_kl_loss`."""
+    actor = config.actor_rollout_ref.actor
+    actor.use_kl_loss = True
+    try:
+        yield
+    finally:
+        actor.use_kl_loss = False
+
+
+def _padded(batch: KVBatchMeta, multiple: int) -> KVBatchMeta:
+    """The batch and copies of its shortest row, with cleared masks, up to a multiple."""
+    missing = -len(batch) % multiple
+    if not missing or not len(batch):
+        return batch
+    shortest = min(range(len(batch)), key=lambda i: batch.tags[i]["seq_len"])
+    copies = copy_as_padding(
+        batch.partition_id, batch.keys[shortest], batch.tags[shortest], missing
+    )
+    return KVBatchMeta(
+        partition_id=batch.partition_id,
+        keys=batch.keys + copies.keys,
+        tags=batch.tags + copies.tags,
+        extra_info=batch.extra_info,
+    )

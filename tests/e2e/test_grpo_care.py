@@ -1,0 +1,131 @@
+"""GRPO-CARE end to end: the bonus, the reference that follows, a run that is killed and resumed.
+
+The resumed run equals the uninterrupted one bit for bit: rollouts, advantages, bonuses, the
+reference's likelihood of every answer, every metric that is not time, memory or speed, and the
+weights of policy and reference behind the last step. As for CARE (`test_resume`) it holds for
+seeded rollouts in fp32 on a CPU. Not shown: anything on a GPU, and more than one rank, for which
+there is `tests/training/test_moving_reference.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from .moments import Moment, Moments
+from .resuming import SETTLED_S, STEPS, Story, assert_same_training, metrics_of
+from .running import Run
+
+pytestmark = pytest.mark.e2e
+
+DECAY, EVERY = 0.9, 3
+"""Far quicker than the method's own, so that four steps show it: a step has two optimizer steps."""
+
+
+class GrpoCareStory(Story):
+    """Four steps of GRPO-CARE."""
+
+    def method(self) -> list[str]:
+        return [
+            "algorithm.adv_estimator=grpo_care",
+            "++algorithm.grpo_care.seeded=True",
+            f"++algorithm.grpo_care.decay={DECAY}",
+            f"++algorithm.grpo_care.every={EVERY}",
+        ]
+
+    def shard(self, step: int, model: str) -> dict[str, torch.Tensor]:
+        """The only rank's weights of `actor` or `reference` behind a step."""
+        folder = self.checkpoints / f"global_step_{step}" / model
+        state = torch.load(folder / "model_world_size_1_rank_0.pt", weights_only=False)
+        return {name: value.to_local() for name, value in state.items()}
+
+    def counts(self, step: int) -> dict[str, int]:
+        folder = self.checkpoints / f"global_step_{step}" / "reference"
+        found: dict[str, int] = json.loads((folder / "counts_world_size_1_rank_0.json").read_text())
+        return found
+
+
+@pytest.fixture(scope="module")
+def whole(
+    overrides: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[GrpoCareStory, Run]:
+    """The uninterrupted run."""
+    story = GrpoCareStory(tmp_path_factory.mktemp("whole"), overrides)
+    return story, story.finish()
+
+
+def test_the_bonus_decides_and_the_reference_follows(whole: tuple[GrpoCareStory, Run]) -> None:
+    story, run = whole
+    steps = metrics_of(run)
+    assert sorted(steps) == list(range(1, STEPS + 1))
+    for step, metrics in steps.items():
+        taken = 2 * step
+        assert metrics["grpo_care/ema/optimizer_steps"] == taken
+        assert metrics["grpo_care/ema/updates"] == taken // EVERY
+        assert metrics["grpo_care/updates/skipped"] == 0
+        assert 0 < metrics["grpo_care/ema/distance"] < 0.1
+        assert 0 <= metrics["grpo_care/bonus/rate"] <= metrics["grpo_care/accurate/share"] < 1
+        assert 0 < metrics["grpo_care/likelihood/inaccurate"] <= 0.95
+        bonus = metrics["critic/rewards/mean"] - metrics["critic/score/mean"]
+        assert bonus == pytest.approx(metrics["grpo_care/bonus/mean"], abs=1e-6)
+        assert_bonuses_follow_the_rule(story.rollouts(step))
+    assert any(metrics["grpo_care/bonus/rate"] > 0 for metrics in steps.values())
+    assert any(
+        0 < metrics.get("grpo_care/likelihood/accurate", 0) <= 0.95 for metrics in steps.values()
+    )
+    # One model at first; behind the first step the reference scores the policy's rows by itself.
+    assert steps[1]["grpo_care/reference/log_prob_distance"] < 1e-6
+    assert all(steps[n]["grpo_care/reference/log_prob_distance"] > 1e-4 for n in steps if n > 1)
+
+
+def assert_bonuses_follow_the_rule(rows: list[dict[str, Any]]) -> None:
+    """By the dump alone: half a point for the accurate rows that are not below their mean."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(row["uid"].split("_")[0], []).append(row)
+    for group in groups.values():
+        accurate = [row for row in group if row["acc"] == 1]
+        told = [row["answer_likelihood"] for row in accurate if row["answer_likelihood"]]
+        bar = sum(told) / len(told) - 1e-9 if told else 0.0
+        for row in group:
+            consistent = row in accurate and (row["answer_likelihood"] or -1) >= bar
+            assert row["bonus"] == (0.5 if consistent else 0.0), row
+        total = torch.tensor([row["score"] + row["bonus"] for row in group], dtype=torch.float64)
+        expected = (total - total.mean()) / (total.std() + 1e-4)
+        found = torch.tensor([row["advantage"] for row in group], dtype=torch.float64)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_been(
+    overrides: list[str], whole: tuple[GrpoCareStory, Run], tmp_path: Path
+) -> None:
+    """Killed in step 3 while it saves; step 2's checkpoint is one optimizer step behind an update.
+
+    A reference that were built anew, or one that had lost its count, would give other bonuses.
+    """
+    story = GrpoCareStory(tmp_path, overrides)
+    at = Moments(tmp_path / "marks", Moment("saving", "hold", step=3))
+    with story.run(at.environment()) as run:
+        at.wait_for(run, "saving")
+        run.process.send_signal(signal.SIGKILL)
+        run.finish(SETTLED_S)
+        assert run.leftovers(SETTLED_S) == []
+    assert story.counts(2) == {"optimizer_steps": 4, "updates": 1}
+
+    resumed = story.finish()
+
+    reference, uninterrupted = whole
+    assert f"Resuming from {story.checkpoints / 'global_step_2'}," in resumed.log
+    assert_same_training(story, resumed, reference, uninterrupted, first=3)
+    assert story.counts(STEPS) == reference.counts(STEPS)
+    expected, found = (one.shard(STEPS, "reference") for one in (reference, story))
+    policy = story.shard(STEPS, "actor")
+    assert expected.keys() == found.keys() == policy.keys()
+    for name, weight in found.items():
+        assert torch.equal(weight, expected[name]), f"{name} of the reference"
+    assert any(not torch.equal(weight, policy[name]) for name, weight in found.items())
