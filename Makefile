@@ -1,6 +1,7 @@
 # make demo    trains a tiny vision-language model with CARE on this machine's CPU
 # make test    checks and tests, those included that train through verl's own command line
 # make proofs  kills, faults and cuts that take too long for every change
+# make docs    the pages as a site, in site/index.html
 # All set up .venv first; once is enough.
 
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done)
@@ -11,7 +12,7 @@ STAMP := .venv/.installed
 # OpenMP threads that spin while they wait take the cores from the other processes of a run.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test proofs check setup clean
+.PHONY: demo test proofs check docs setup clean
 
 demo: setup
 	$(BIN)/care-verl demo $(ARGS)
@@ -27,6 +28,9 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 setup: $(STAMP)
 
 # CPU builds of torch and torchvision where PyTorch's index answers; else what pip finds by itself.
@@ -41,4 +45,4 @@ $(STAMP): setup.py
 	touch $(STAMP)
 
 clean:
-	rm -rf .venv outputs build dist *.egg-info
+	rm -rf .venv outputs site build dist *.egg-info

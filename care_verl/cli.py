@@ -12,6 +12,8 @@ from care_verl.atlas.command import atlas
 from care_verl.certificate.command import certificate
 from care_verl.court_command import court
 from care_verl.data import commands as data
+from care_verl.doctor.command import doctor
+from care_verl.recipes_book import command as recipes
 from care_verl.replay.command import replay
 from care_verl.report.command import report
 
@@ -19,6 +21,7 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="CARE for verl: learning from failures."
 )
 app.add_typer(data.app, name="data")
+app.add_typer(recipes.app, name="recipes")
 
 
 @app.callback()
@@ -52,6 +55,7 @@ def demo(
 app.command()(atlas)
 app.command()(certificate)
 app.command()(court)
+app.command()(doctor)
 app.command()(replay)
 app.command()(report)
 

@@ -65,6 +65,6 @@ def _one_capture(path: Path) -> Path:
     if len(found) != 1:
         raise ValueError(
             f"{path} holds {len(found)} captures; expected one: name the file, or capture a step "
-            "with +algorithm.care.capture.step=N +algorithm.care.capture.folder=FOLDER"
+            "with ++algorithm.care.capture.step=N ++algorithm.care.capture.folder=FOLDER"
         )
     return found[0].resolve()

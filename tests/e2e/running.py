@@ -45,11 +45,9 @@ class Run:
             name: value,
             **self.environment,
         }
-        command = [sys.executable, "-m", "verl.trainer.main_ppo", *self.overrides]
-        command += [f"+ray_kwargs.ray_init._temp_dir={self._temporary.name}/ray"]
         self._output = (self.folder / "run.log").open("wb")
         self.process = subprocess.Popen(
-            command,
+            self.command(self._temporary.name),
             cwd=self.folder,
             env=environment,
             stdout=self._output,
@@ -64,6 +62,11 @@ class Run:
         self.process.wait()
         self._output.close()
         self._temporary.cleanup()
+
+    def command(self, temporary: str) -> list[str]:
+        """What is started; `temporary` is a folder with a short name that goes with the run."""
+        command = [sys.executable, "-m", "verl.trainer.main_ppo", *self.overrides]
+        return [*command, f"+ray_kwargs.ray_init._temp_dir={temporary}/ray"]
 
     def processes(self) -> list[psutil.Process]:
         """Every living process of this run, found by its environment: children of any depth."""
@@ -134,12 +137,15 @@ class Run:
 
     def metrics(self) -> list[tuple[int, dict[str, Any]]]:
         """(step, metrics) of every finished line."""
-        path = self.folder / "metrics.jsonl"
-        if not path.exists():
+        if not self.metrics_path.exists():
             return []
-        lines = path.read_text().splitlines(keepends=True)
+        lines = self.metrics_path.read_text().splitlines(keepends=True)
         records = [json.loads(line) for line in lines if line.endswith("\n")]
         return [(int(record["step"]), record["data"]) for record in records]
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.folder / "metrics.jsonl"
 
     @property
     def log(self) -> str:
