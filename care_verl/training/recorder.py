@@ -6,6 +6,7 @@ waits to be written. Whatever goes wrong there comes up in the next step, or at 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,8 +35,11 @@ class Recorder:
     """Takes each step in three parts: `begin` before its drop, `complete`, and `finish`.
 
     folder: where the files go. vocabulary: the bytes of each token id. start: which start of the
-    run this is, as `write_run` counts them.
+    run this is, as `write_run` counts them. `thread_seconds` is the CPU time that the thread used
+    for the file it wrote last.
     """
+
+    thread_seconds = 0.0
 
     def __init__(
         self, folder: Path, care: CareConfig, vocabulary: Sequence[bytes], start: int
@@ -45,7 +49,7 @@ class Recorder:
         self._vocabulary = vocabulary
         self._start = start
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="care-records")
-        self._writing: Future[None] | None = None
+        self._writing: Future[float] | None = None
         self._held: HeldStep | None = None
 
     def begin(self, step: int, partition_id: str, rows: StepRows, result: CareAdvantages) -> None:
@@ -72,7 +76,7 @@ class Recorder:
         """Until what was finished is written. Raises what its writing raised."""
         writing, self._writing = self._writing, None
         if writing is not None:
-            writing.result()
+            self.thread_seconds = writing.result()
 
     def close(self, failed: bool) -> None:
         """Wait, and end the thread. In a run that has `failed`, errors are logged only."""
@@ -82,10 +86,12 @@ class Recorder:
         elif not failed:
             self.wait()
 
-    def _write(self, held: HeldStep, metrics: Mapping[str, Any], tracking: Any) -> None:
+    def _write(self, held: HeldStep, metrics: Mapping[str, Any], tracking: Any) -> float:
+        begin = time.thread_time()
         rows = record_rows(held, self._care, self._vocabulary, self._folder)
         write_step(self._folder, held.step, rows, metrics, self._start)
         log_samples(tracking, rows, held.step, self._care.records.samples)
+        return time.thread_time() - begin
 
 
 @contextmanager

@@ -84,6 +84,7 @@ class CareTrainer(RunTrainer):
         if self._recorder is not None:
             with marked_timer("records", self.timing_raw):
                 self._recorder.begin(self.global_steps, batch.partition_id, rows, result)
+            self.timing_raw["records_thread"] = self._recorder.thread_seconds
         self._all_rows_metrics = rows.metrics(result, self.care)
         self._all_rows_metrics["care/rows/without_weight"] = float(without_weight)
         self._all_rows_metrics["care/groups/failed"] = float(self._num_failed_groups)

@@ -89,7 +89,8 @@ class Run:
         found = set()
         for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
-                who = " ".join(process.cmdline())[:80]
+                # Its programme alone, or what Ray calls it: arguments can be long.
+                who = (process.cmdline() or [process.name()])[0]
                 for connection in process.net_connections("tcp"):
                     if connection.status == psutil.CONN_LISTEN:
                         # IPv4 on an IPv6 socket.

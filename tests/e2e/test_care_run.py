@@ -153,6 +153,8 @@ def test_the_record_adds_up_with_the_metrics(run: Run, record: RunRecord) -> Non
         data, rows = metrics[step.step], step.rows()
         assert step.metrics == pytest.approx({name: data[name] for name in step.metrics})
         assert step.metrics["timing_s/step"] > step.metrics["timing_s/records"] > 0
+        # Of the step before, of which the first has none.
+        assert (step.metrics["timing_s/records_thread"] > 0) is (step.step > 1)
         assert len(rows) == data["care/rows/total"]
         updated = [row for row in rows if row["advantage"]]
         assert len(updated) == data["care/rows/updated"]
