@@ -53,8 +53,8 @@ def grpo_care(batch: Batch) -> Replayed:
     The consistency bonus, half of the accuracy, goes to accurate rows whose answer the reference
     model finds at least as likely, given the rationale, as it does on average over the group's
     accurate rows. The only accurate row of a group is its own average and has it for certain. With
-    two or more the likelihoods decide, which replay does not read: such a group is replayed without the
-    bonus and counted as incomplete.
+    two or more the likelihoods decide, which replay does not read: such a group is replayed without
+    the bonus and counted as incomplete.
     """
     settings, rows = GrpoCareConfig(), batch.original
     acc, group = torch.from_numpy(batch.acc[rows]), torch.from_numpy(batch.group[rows])
