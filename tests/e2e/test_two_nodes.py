@@ -1,0 +1,234 @@
+"""A real Ray cluster of two nodes, by the scripts of `examples/slurm`; only Slurm is a stand-in.
+
+Ray, verl, FSDP2, vLLM and TransferQueue are real. The nodes are namespaces of one machine (`nodes`)
+with addresses of their own, so what is bound to loopback, or passed through shared memory, does not
+reach from one to the other. Not shown: real networks, disks that are not shared, GPUs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from care_verl.platform.loopback import RAY_SWITCH
+
+from .nodes import Node, two_nodes
+from .running import Run
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "examples" / "slurm"
+STUBS = ROOT / "tests" / "examples" / "stubs"
+# Short, for the names of Ray's sockets.
+DISK = Path(f"/tmp/care{os.getpid()}")
+LOGICAL_CPUS = 10
+SMALL = ["data.train_batch_size=8", "actor_rollout_ref.actor.ppo_mini_batch_size=4"]
+
+
+@dataclass
+class Job(Run):
+    """One of the scripts under the stand-in for `sbatch`."""
+
+    script: str = "train.sbatch"
+    nodes: int = 2
+
+    def command(self, temporary: str) -> list[str]:
+        options = [f"--nodes={self.nodes}", "--gpus-per-node=1"]
+        return ["sbatch", *options, str(SCRIPTS / self.script), *self.overrides]
+
+    @property
+    def run_folder(self) -> Path:
+        (folder,) = (self.folder / "runs").iterdir()
+        return folder
+
+    @property
+    def logs(self) -> Path:
+        (folder,) = (self.run_folder / "logs").iterdir()
+        return folder
+
+    @property
+    def metrics_path(self) -> Path:
+        """Of the first start."""
+        return next(self.folder.glob("runs/*/logs/*-0/metrics.jsonl"), self.folder / "none yet")
+
+    def tail(self, lines: int = 60) -> str:
+        logs = [self.folder / "run.log", *sorted(self.folder.glob("runs/*/logs/*/*.log"))]
+        ends = [log.read_text(errors="replace").splitlines()[-lines:] for log in logs]
+        return "\n".join(line for end in ends for line in end)
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[list[Node]]:
+    with two_nodes(DISK) as both:
+        yield both
+
+
+@pytest.fixture(scope="module")
+def slurm(
+    nodes: list[Node], settings: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """The environment of a job whose `srun` enters the nodes."""
+    commands = tmp_path_factory.mktemp("slurm")
+    for name in ("srun", "scontrol", "sbatch"):
+        (commands / name).symlink_to(STUBS / f"{name}.py")
+    for node in nodes:
+        enter = commands / f"enter-{node.name}"
+        enter.write_text(f'#!/bin/sh\nexec {" ".join(node.enter)} "$@"\n')
+        enter.chmod(0o755)
+    beside_python = str(Path(sys.executable).parent)
+    with pytest.MonkeyPatch.context() as patch:
+        # Set in this process by the plugin, when the model for `settings` was made.
+        patch.delenv(RAY_SWITCH, raising=False)
+        yield {
+            "PATH": os.pathsep.join([str(commands), beside_python, os.environ["PATH"]]),
+            "STUB_ENTER_NODE": "enter-NODE",
+            "SLURM_CPUS_ON_NODE": str(LOGICAL_CPUS),
+            "CARE_SCRIPTS": str(SCRIPTS),
+            "CARE_RAY_DIR": str(DISK),
+            # Kept on purpose, and else in the temporary folder.
+            "TORCHINDUCTOR_CACHE_DIR": str(commands / "compiled"),
+        }
+
+
+@pytest.fixture(scope="module")
+def settings(overrides: list[str]) -> list[str]:
+    return ["+recipe=[embedded,hardware/cpu_cluster]", *overrides[1:], *SMALL]
+
+
+@dataclass
+class Trained:
+    """The job, what it left, and where its processes were: (node, Ray's id of it), sorted."""
+
+    job: Job
+    ranks: list[tuple[str, str]]
+    servers: list[tuple[str, str]]
+    engines: list[tuple[str, str]]
+    left: list[str]
+
+
+@pytest.fixture(scope="module")
+def trained(
+    nodes: list[Node],
+    slurm: dict[str, str],
+    settings: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Trained:
+    """Two steps on both nodes, with a checkpoint of the second."""
+    folder = tmp_path_factory.mktemp("train")
+    slurm = {**slurm, "STUB_FOLDER": str(folder)}
+    with Job(folder, [*settings, "trainer.save_freq=2"], slurm) as job:
+        job.wait_for_step(1)
+        ranks, servers, engines = (
+            places(job, title, nodes) for title in ("WorkerDict", "CareVLLMServer", "EngineCore")
+        )
+        assert job.finish() == 0, job.tail()
+        return Trained(job, ranks, servers, engines, left_behind(job, nodes))
+
+
+def places(job: Job, title: str, nodes: list[Node]) -> list[tuple[str, str]]:
+    found = []
+    for process in job.named(title):
+        (node,) = [node.name for node in nodes if node.holds(process.pid)]
+        found.append((node, ray_node_id(process)))
+    return sorted(found)
+
+
+def ray_node_id(process: psutil.Process) -> str:
+    """From the command line of the raylet above it."""
+    words = [word for parent in process.parents() for word in parent.cmdline()]
+    (node_id,) = [word.partition("=")[2] for word in words if word.startswith("--node_id=")]
+    return node_id
+
+
+def left_behind(job: Job, nodes: list[Node]) -> list[str]:
+    """Processes, sockets, shared memory, and what is on the nodes' own disks."""
+    return job.leftovers() + [path for node in nodes for path in node.left(DISK)]
+
+
+def test_one_rank_and_one_server_on_each_node(trained: Trained) -> None:
+    assert [node for node, _ in trained.ranks] == ["node0", "node1"]
+    assert len({node_id for _, node_id in trained.ranks}) == 2
+    assert trained.servers == trained.engines == trained.ranks
+
+
+def test_both_steps_are_done(trained: Trained) -> None:
+    steps = trained.job.metrics()
+    assert [step for step, _ in steps] == [1, 2]
+    assert all(data["care/rows/updated"] > 0 for _, data in steps)
+    assert (trained.job.run_folder / "checkpoints/global_step_2/complete.json").exists()
+
+
+def test_nothing_is_left_on_any_node(trained: Trained) -> None:
+    assert trained.left == []
+
+
+def test_logs_are_kept_by_node(trained: Trained) -> None:
+    logs = trained.job.logs
+    assert {path.name for path in (logs / "ray").iterdir()} == {"node0", "node1"}
+    assert all((logs / "ray" / node / "raylet.out").exists() for node in ("node0", "node1"))
+    assert "all 2 nodes are there, with 1 GPUs each" in (logs / "gate.log").read_text()
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("weights", ["whole model", "shards"])
+def test_a_checkpoint_is_evaluated(
+    trained: Trained,
+    nodes: list[Node],
+    slurm: dict[str, str],
+    settings: list[str],
+    tmp_path: Path,
+    weights: str,
+) -> None:
+    """The whole model on one node, the shards of two ranks on two."""
+    checkpoint = trained.job.run_folder / "checkpoints/global_step_2"
+    if weights == "shards":
+        for file in (checkpoint / "actor/huggingface").glob("*.safetensors"):
+            file.rename(tmp_path / file.name)
+    here = {"STUB_FOLDER": str(tmp_path / "job"), "CARE_CHECKPOINT": str(checkpoint)}
+    count = 1 if weights == "whole model" else 2
+    with Job(tmp_path / "job", settings, {**slurm, **here}, "evaluate.sbatch", count) as job:
+        assert job.finish() == 0, job.tail()
+        assert left_behind(job, nodes) == []
+    step = 0 if weights == "whole model" else 2
+    ((logged, metrics),) = job.metrics()
+    assert logged == step
+    assert any(name.startswith("val-core/") for name in metrics)
+    rows = (job.run_folder / f"validation/{step}.jsonl").read_text().splitlines()
+    # 16 held-out charts, 8 answers to each.
+    assert len(rows) == 16 * 8
+    assert all("score" in json.loads(row) for row in rows)
+    assert not list((job.run_folder / "checkpoints").glob("global_step_*"))
+
+
+@pytest.mark.proof
+def test_a_requeued_job_goes_on(
+    nodes: list[Node], slurm: dict[str, str], settings: list[str], tmp_path: Path
+) -> None:
+    """Slurm's signal comes behind the second of four steps."""
+    four = ["trainer.total_training_steps=4", "trainer.save_freq=1", "trainer.resume_mode=auto"]
+    with Job(tmp_path, [*settings, *four], {**slurm, "STUB_FOLDER": str(tmp_path)}) as job:
+        job.wait_for_step(2)
+        os.kill(int((tmp_path / "batch.pid").read_text()), signal.SIGUSR1)
+        assert job.finish() == 0, job.tail()
+        assert left_behind(job, nodes) == []
+    first, second = sorted((job.run_folder / "logs").iterdir())
+    assert (first.name, second.name) == ("4711-0", "4711-1")
+    assert "requeueing; the run goes on from step" in job.log
+    done = [step for step, _ in job.metrics()]
+    again = [json.loads(line)["step"] for line in (second / "metrics.jsonl").open()]
+    assert again[-1] == 4
+    resumed = re.search(r"Resuming from \S+/global_step_(\d),", (second / "train.log").read_text())
+    assert resumed is not None
+    assert int(resumed[1]) >= 2
+    assert again[0] == int(resumed[1]) + 1
+    assert done[:2] == [1, 2]
