@@ -12,6 +12,7 @@ from care_verl.atlas.command import atlas
 from care_verl.certificate.command import certificate
 from care_verl.court_command import court
 from care_verl.data import commands as data
+from care_verl.evaluation.command import evaluate
 from care_verl.replay.command import replay
 from care_verl.report.command import report
 
@@ -52,6 +53,7 @@ def demo(
 app.command()(atlas)
 app.command()(certificate)
 app.command()(court)
+app.command()(evaluate)
 app.command()(replay)
 app.command()(report)
 
