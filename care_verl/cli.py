@@ -13,6 +13,7 @@ from care_verl.certificate.command import certificate
 from care_verl.court_command import court
 from care_verl.data import commands as data
 from care_verl.doctor.command import doctor
+from care_verl.evaluation.command import evaluate
 from care_verl.recipes_book import command as recipes
 from care_verl.replay.command import replay
 from care_verl.report.command import report
@@ -56,6 +57,7 @@ app.command()(atlas)
 app.command()(certificate)
 app.command()(court)
 app.command()(doctor)
+app.command()(evaluate)
 app.command()(replay)
 app.command()(report)
 

@@ -1,9 +1,10 @@
-"""Held-out accuracy of a checkpoint of the embedded task: mean@8, pass@8 and greedy.
+"""A checkpoint's answers to the embedded task's held-out charts: eight sampled, and the greedy one.
 
 Sampling is transformers' own `generate`, so that a checkpoint is judged by code that neither
-trained it nor decoded its rollouts. It prints one JSON object on its last line:
+trained it nor decoded its rollouts. Answers are scored, kept, compared and paired by the code of
+`care-verl evaluate`, which decodes by other means. They go to FOLDER:
 
-    python -m care_verl.demo.evaluate MODEL_FOLDER DATA.parquet --samples 8 --seed 0
+    python -m care_verl.demo.evaluate MODEL_FOLDER DATA.parquet FOLDER --samples 8 --seed 0
 """
 
 from __future__ import annotations
@@ -11,10 +12,9 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,63 +22,83 @@ import pyarrow.parquet as pq
 
 from care_verl import platform
 from care_verl.data.embedded.errors import classify_error
-from care_verl.data.embedded.rows import DATA_SOURCE
-from care_verl.verifier import verify
+from care_verl.evaluation.answers import Answer, load_answers, write_answers
+from care_verl.evaluation.benchmarks import BENCHMARKS
+from care_verl.evaluation.checkpoint import Model
+from care_verl.evaluation.lines import Line, Seed
+from care_verl.evaluation.scoring import answers_of
+from care_verl.evaluation.settings import TaskSettings
+from care_verl.evaluation.statistics import Interval
 
 BATCH_ROWS = 512
+BENCHMARK = BENCHMARKS["embedded"]
+SAMPLED, GREEDY, ERRORS = "sampled.jsonl", "greedy.jsonl", "errors.json"
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Accuracies in [0, 1] over the charts of a file.
+    """A checkpoint's answers; `errors` counts the wrong samples by the step they went wrong in."""
 
-    `per_chart` is each chart's share of right samples; `errors` counts the wrong samples by the
-    step they went wrong in.
-    """
-
-    mean: float
-    half_width: float
-    pass_at_n: float
-    greedy: float
+    sampled: Line
+    greedy: Line
     errors: dict[str, int]
-    per_chart: list[float]
+
+    @classmethod
+    def of(
+        cls, label: str, sampled: list[Answer], greedy: list[Answer], errors: dict[str, int]
+    ) -> Evaluation:
+        """From the answers of a checkpoint."""
+        return cls(_line(label, sampled), _line(label, greedy), errors)
+
+    @classmethod
+    def load(cls, label: str, folder: Path) -> Evaluation:
+        """What `main` wrote into `folder`."""
+        sampled, greedy = load_answers(folder / SAMPLED), load_answers(folder / GREEDY)
+        return cls.of(label, sampled, greedy, json.loads((folder / ERRORS).read_text()))
+
+    @property
+    def charts(self) -> dict[str, float]:
+        """Each chart's share of right samples, by its name."""
+        return self.sampled.by_question(BENCHMARK.name)
+
+    @property
+    def mean(self) -> Interval:
+        """mean@n, over charts."""
+        return self.sampled.accuracy(BENCHMARK.name)
+
+    @property
+    def pass_at_n(self) -> float:
+        """Share of charts with any right sample."""
+        return sum(share > 0 for share in self.charts.values()) / len(self.charts)
 
 
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and half width of its 95 % confidence interval, over charts: 1.96·sd/sqrt(n)."""
-    mean = sum(values) / len(values)
-    if len(values) < 2:
-        return mean, math.nan
-    variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
-    return mean, 1.96 * math.sqrt(variance / len(values))
-
-
-def evaluate(model_dir: Path, data: Path, samples: int, seed: int, max_new: int) -> Evaluation:
-    """Sample `samples` responses a chart at temperature 1, and one greedily."""
+def evaluate(
+    model_dir: Path, data: Path, samples: int, seed: int, max_new: int
+) -> tuple[list[Answer], list[Answer], dict[str, int]]:
+    """Sample `samples` responses a chart at temperature 1, and one greedily; count the errors."""
     sampler = Sampler(model_dir, seed, max_new)
     rows = pq.read_table(data).to_pylist()
-    sampled = sampler.generate(rows, samples, greedy=False)
-    greedy = sampler.generate(rows, 1, greedy=True)
-    per_chart, errors = [], Counter[str]()
-    for row, responses in zip(rows, sampled, strict=True):
-        wrong = [text for text in responses if not is_right(row, text)]
-        errors.update(str(classify_error(text, row["extra_info"])) for text in wrong)
-        per_chart.append(1 - len(wrong) / samples)
-    mean, half_width = interval(per_chart)
-    return Evaluation(
-        mean=mean,
-        half_width=half_width,
-        pass_at_n=sum(share > 0 for share in per_chart) / len(rows),
-        greedy=sum(is_right(row, texts[0]) for row, texts in zip(rows, greedy, strict=True))
-        / len(rows),
-        errors=dict(errors),
-        per_chart=per_chart,
+    sampled = _scored(rows, sampler.generate(rows, samples, greedy=False))
+    greedy = _scored(rows, sampler.generate(rows, 1, greedy=True))
+    errors = Counter(
+        str(classify_error(answer.response, rows[answer.row]["extra_info"]))
+        for answer in sampled
+        if not answer.acc
     )
+    return sampled, greedy, dict(errors)
 
 
-def is_right(row: dict[str, Any], response: str) -> bool:
-    """The verifier's verdict on one response."""
-    return verify(response, row["reward_model"]["ground_truth"], DATA_SOURCE).acc == 1.0
+def _scored(rows: Sequence[dict[str, Any]], responses: Sequence[Sequence[str]]) -> list[Answer]:
+    settings = TaskSettings()
+    return [
+        answer
+        for place, (row, texts) in enumerate(zip(rows, responses, strict=True))
+        for answer in answers_of(BENCHMARK, place, BENCHMARK.read(row), texts, settings)
+    ]
+
+
+def _line(label: str, answers: list[Answer]) -> Line:
+    return Line(label, (Seed(Model(label, label), {BENCHMARK.name: answers}),))
 
 
 class Sampler:
@@ -154,12 +174,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-new", type=int, default=32)
     args = parser.parse_args()
-    result = evaluate(args.model, args.data, args.samples, args.seed, args.max_new)
-    print(json.dumps(asdict(result)))
+    sampled, greedy, errors = evaluate(args.model, args.data, args.samples, args.seed, args.max_new)
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_answers(sampled, args.out / SAMPLED)
+    write_answers(greedy, args.out / GREEDY)
+    (args.out / ERRORS).write_text(json.dumps(errors))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -45,11 +44,11 @@ def run_demo(
     with _progress(console) as progress:
         paths = prepare_embedded(out_dir / f"data-seed{seed}", seed, TRAIN_CHARTS, TEST_CHARTS)
         policy = cold_start(paths, seed, progress=progress)
-        before = _evaluate(policy, paths, seed, progress, "before")
+        before = _evaluate(policy, paths, run_dir, seed, progress, "before")
         overrides = [*_overrides(paths, policy, run_dir, seed, steps, estimator), *extra_overrides]
         log = train(run_dir, overrides, steps, progress)
         checkpoint = run_dir / "checkpoints" / f"global_step_{steps}" / "actor"
-        after = _evaluate(checkpoint / "huggingface", paths, seed, progress, "after")
+        after = _evaluate(checkpoint / "huggingface", paths, run_dir, seed, progress, "after")
     return Summary(before, after, log, checkpoint, draw_pages(run_dir))
 
 
@@ -72,18 +71,19 @@ def _overrides(
 
 
 def _evaluate(
-    policy: Path, paths: EmbeddedPaths, seed: int, progress: Progress, when: str
+    policy: Path, paths: EmbeddedPaths, run_dir: Path, seed: int, progress: Progress, when: str
 ) -> Evaluation:
     """In a process of its own: torch's memory must not stay while verl trains."""
     task = progress.add_task(f"Held-out accuracy {when}", total=None, info="")
     command = [sys.executable, "-m", "care_verl.demo.evaluate"]
-    command += [str(policy), str(paths.test), "--seed", str(seed)]
+    answers = run_dir / f"answers-{when}"
+    command += [str(policy), str(paths.test), str(answers), "--seed", str(seed)]
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode != 0:
         raise RuntimeError(f"evaluating {policy} failed:\n{done.stderr[-4000:]}")
-    result = Evaluation(**json.loads(done.stdout.splitlines()[-1]))
-    progress.update(task, total=1, completed=1, info=f"mean@8 {result.mean:.1%}")
+    result = Evaluation.load(when, answers)
+    progress.update(task, total=1, completed=1, info=f"mean@8 {result.mean.mean:.1%}")
     return result
 
 

@@ -8,8 +8,11 @@ from pathlib import Path
 
 from rich.table import Table
 
-from care_verl.demo.evaluate import Evaluation, interval
+from care_verl.demo.evaluate import BENCHMARK, Evaluation
 from care_verl.demo.run_log import RunLog
+from care_verl.evaluation.lines import Gain, gains
+from care_verl.evaluation.statistics import Interval
+from care_verl.evaluation.table import points
 
 STAGES = ("gen", "care", "old_log_prob", "ref", "update_actor", "update_weights", "testing", "step")
 
@@ -25,10 +28,9 @@ class Summary:
     pages: dict[str, Path]
 
     @property
-    def gain(self) -> tuple[float, float]:
-        """Difference of mean@n, paired by chart, and its 95 % half width."""
-        pairs = zip(self.before.per_chart, self.after.per_chart, strict=True)
-        return interval([after - before for before, after in pairs])
+    def gain(self) -> Gain:
+        """Difference of mean@n, paired by chart."""
+        return gains([self.before.sampled, self.after.sampled])[0]
 
     def tables(self) -> Iterator[Table]:
         """Accuracy, what CARE did, and where the time went."""
@@ -38,18 +40,19 @@ class Summary:
         yield self._times()
 
     def _accuracy(self) -> Table:
-        charts = len(self.before.per_chart)
+        charts = len(self.before.charts)
         table = Table(title=f"Accuracy on {charts} held-out charts", title_justify="left")
         for column in ("", "before", "after"):
             table.add_column(column, justify="left" if not column else "right")
         sides = (self.before, self.after)
-        table.add_row("mean@8, T=1", *(f"{e.mean:.1%} ± {e.half_width:.1%}" for e in sides))
-        table.add_row("pass@8", *(f"{e.pass_at_n:.1%}" for e in sides))
-        table.add_row("greedy", *(f"{e.greedy:.1%}" for e in sides))
-        for kind in sorted({kind for e in sides for kind in e.errors}):
-            table.add_row(f"wrong: {kind}", *(_share(e, kind) for e in sides))
-        gain, half_width = self.gain
-        table.add_row("gain in mean@8", "", f"{100 * gain:+.1f} ± {100 * half_width:.1f} points")
+        greedy = [side.greedy.accuracy(BENCHMARK.name) for side in sides]
+        gain = self.gain.benchmarks[BENCHMARK.name].interval
+        table.add_row("mean@8, T=1", *(_plus_minus(side.mean) for side in sides))
+        table.add_row("pass@8", *(f"{side.pass_at_n:.1%}" for side in sides))
+        table.add_row("greedy", *(f"{one.mean:.1%}" for one in greedy))
+        for kind in sorted({kind for side in sides for kind in side.errors}):
+            table.add_row(f"wrong: {kind}", *(_share(side, kind) for side in sides))
+        table.add_row("gain in mean@8", "", f"{points(gain)} points")
         return table
 
     def _learning(self) -> Table:
@@ -84,6 +87,10 @@ class Summary:
             if values:
                 table.add_row(stage, f"{sum(values) / len(values):.2f}")
         return table
+
+
+def _plus_minus(interval: Interval) -> str:
+    return f"{interval.mean:.1%} ± {interval.half:.1%}"
 
 
 def _share(evaluation: Evaluation, kind: str) -> str:

@@ -1,48 +1,38 @@
-"""The demo's last table and its confidence interval, by hand.
+"""The demo's last table, by hand.
 
 What the numbers of a real run are is not tested here.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.table import Table
 
-from care_verl.demo.evaluate import Evaluation, interval
+from care_verl.demo.evaluate import ERRORS, GREEDY, SAMPLED, Evaluation
 from care_verl.demo.run_log import RunLog
 from care_verl.demo.summary import Summary
+from care_verl.evaluation.answers import Answer, write_answers
+from care_verl.evaluation.lines import OtherQuestions
+from tests.evaluation.samples import answers
 
 
-def test_interval_by_hand() -> None:
-    """Mean 0.5; squares 0.25 + 0.25 + 0 + 0 over 3 = 1/6; 1.96·sqrt(1/24) = 0.400083."""
-    assert interval([0.0, 1.0, 0.5, 0.5]) == pytest.approx((0.5, 0.400083), abs=1e-6)
+def sampled(right: list[int], of: int = 4) -> list[Answer]:
+    """So many right answers of four to each chart."""
+    verdicts = [float(place < count) for count in right for place in range(of)]
+    return [
+        replace(answer, row=place // of, doc_id=f"q{place // of}", sample=place % of)
+        for place, answer in enumerate(answers(verdicts))
+    ]
 
 
-def test_equal_values_have_no_width() -> None:
-    assert interval([0.25, 0.25]) == (0.25, 0.0)
-
-
-def test_one_value_has_no_interval() -> None:
-    mean, half_width = interval([0.75])
-    assert mean == 0.75
-    assert math.isnan(half_width)
-
-
-BEFORE = Evaluation(
-    mean=0.25,
-    half_width=0.1,
-    pass_at_n=0.5,
-    greedy=0.375,
-    errors={"reading": 3, "arithmetic": 1},
-    per_chart=[0.0, 0.5, 0.25, 0.25],
+BEFORE = Evaluation.of(
+    "before", sampled([0, 2, 1, 1]), answers([0, 1, 0, 0]), {"reading": 3, "arithmetic": 1}
 )
-AFTER = Evaluation(
-    mean=0.75, half_width=0.05, pass_at_n=1.0, greedy=0.8, errors={}, per_chart=[0.5, 1, 0.75, 0.75]
-)
+AFTER = Evaluation.of("after", sampled([2, 4, 3, 3]), answers([1, 1, 1, 0]), {})
 STEP_1 = {
     "care/rows/total": 18.0,
     "care/rows/updated": 6.0,
@@ -76,26 +66,36 @@ def cells(table: Table) -> list[list[Any]]:
 
 def test_gain_is_paired_by_chart() -> None:
     """Every chart gained one half: no spread, although the charts themselves differ."""
-    assert summary(STEP_1).gain == (0.5, 0.0)
+    gain = summary(STEP_1).gain.benchmarks["embedded"]
+    assert (gain.interval.mean, gain.interval.half) == (0.5, 0.0)
 
 
 def test_gain_refuses_other_charts() -> None:
-    fewer = Evaluation(**{**vars(BEFORE), "per_chart": [0.0]})
-    with pytest.raises(ValueError, match="shorter|longer"):
+    fewer = Evaluation.of("before", sampled([0]), answers([0]), {})
+    with pytest.raises(OtherQuestions, match="not asked the same questions"):
         _ = summary(STEP_1, before=fewer).gain
 
 
 def test_accuracy_table() -> None:
+    """Charts at 0, 1/2, 1/4, 1/4: sd √(1/24), half t(3)·sd/2 = 3.1824·0.1021 = 0.3248."""
     accuracy, _, _ = summary(STEP_1).tables()
     assert accuracy.title == "Accuracy on 4 held-out charts"
     assert cells(accuracy) == [
-        ["mean@8, T=1", "25.0% ± 10.0%", "75.0% ± 5.0%"],
-        ["pass@8", "50.0%", "100.0%"],
-        ["greedy", "37.5%", "80.0%"],
+        ["mean@8, T=1", "25.0% ± 32.5%", "75.0% ± 32.5%"],
+        ["pass@8", "75.0%", "100.0%"],
+        ["greedy", "25.0%", "75.0%"],
         ["wrong: arithmetic", "25% of 4", "-"],
         ["wrong: reading", "75% of 4", "-"],
         ["gain in mean@8", "", "+50.0 ± 0.0 points"],
     ]
+
+
+def test_what_was_written_is_loaded(tmp_path: Path) -> None:
+    """As the demo reads what the process that decodes has left."""
+    write_answers(sampled([0, 2, 1, 1]), tmp_path / SAMPLED)
+    write_answers(answers([0, 1, 0, 0]), tmp_path / GREEDY)
+    (tmp_path / ERRORS).write_text('{"reading": 3, "arithmetic": 1}')
+    assert Evaluation.load("before", tmp_path) == BEFORE
 
 
 def test_learning_table() -> None:

@@ -1,0 +1,1 @@
+"""Evaluation as the paper does it: its benchmarks through LMMs-Eval, scored by the verifier."""

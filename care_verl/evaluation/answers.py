@@ -1,0 +1,119 @@
+"""The answers of a run, read from the per-sample file that LMMs-Eval writes with `--log_samples`.
+
+Our tasks add one entry to each line, `care`: everything an `Answer` holds, so that nothing has to
+be read out of LMMs-Eval's own fields, which flatten lists and strip rationales.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+ENTRY = "care"
+"""Name of our entry in a line: a list of answers, one for each response, without their row."""
+
+
+class AnswersProblem(Exception):
+    """A per-sample file that is not one of our tasks', or was cut."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One response to one row of a benchmark, and its verdict.
+
+    benchmark: name of the benchmark.
+    row: the row's place in the split, from 0; what LMMs-Eval calls doc_id.
+    doc_id: the row's own name in the data set.
+    sample: which response to this row, from 0; 0 for a single decode.
+    group: the category that the row counts in for the breakdown.
+    gold: the gold answer, alternatives joined by ` | `.
+    response: the text as generated, rationale included.
+    answer: what stood in the answer span; empty where there was no one answer.
+    read: how the rule understood it; empty where it did not.
+    rule: the verifier's rule that compared them.
+    acc, fmt: 1.0 or 0.0 each.
+    upstream: LMMs-Eval's own score of the same response; None where it was not asked for.
+    """
+
+    benchmark: str
+    row: int
+    doc_id: str
+    sample: int
+    group: str
+    gold: str
+    response: str
+    answer: str
+    read: str
+    rule: str
+    acc: float
+    fmt: float
+    upstream: float | None = None
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What the answers of two runs are paired by."""
+        return self.benchmark, self.doc_id, self.sample
+
+    @property
+    def disagrees(self) -> bool:
+        """LMMs-Eval's score is known, and says otherwise."""
+        return self.upstream is not None and (self.upstream >= 0.5) != (self.acc >= 0.5)
+
+
+_NAMES = {field.name for field in fields(Answer)}
+
+
+def read_answers(path: Path) -> list[Answer]:
+    """All answers of a per-sample file, in the order of rows and samples.
+
+    Raises AnswersProblem when a line is not JSON, or does not come from a task of ours.
+    """
+    answers = [answer for number, line in _lines(path) for answer in _answers(path, number, line)]
+    return sorted(answers, key=lambda answer: (answer.row, answer.sample))
+
+
+def entries(answers: Sequence[Answer]) -> list[dict[str, Any]]:
+    """Our entry in the line of one row, from the answers to it; LMMs-Eval writes the row itself."""
+    return [{k: v for k, v in asdict(answer).items() if k != "row"} for answer in answers]
+
+
+def write_answers(answers: Sequence[Answer], path: Path) -> None:
+    """One answer a line, as JSON; `load_answers` reads it."""
+    lines = (json.dumps(asdict(answer), ensure_ascii=False) for answer in answers)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def load_answers(path: Path) -> list[Answer]:
+    """What `write_answers` wrote. Raises AnswersProblem for anything else."""
+    return [_answer(path, number, line) for number, line in _lines(path)]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Any]]:
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield number, json.loads(line)
+            except ValueError as error:
+                raise AnswersProblem(f"{path}, line {number}: no JSON ({error})") from error
+
+
+def _answers(path: Path, number: int, line: Any) -> Iterator[Answer]:
+    found = line.get(ENTRY) if isinstance(line, dict) else None
+    if not isinstance(found, list) or not found or not isinstance(line.get("doc_id"), int):
+        raise AnswersProblem(
+            f"{path}, line {number}: no entry {ENTRY!r}; expected a per-sample file of a task "
+            "whose name begins with care_"
+        )
+    for entry in found:
+        row = {"row": line["doc_id"]} if isinstance(entry, dict) else {}
+        yield _answer(path, number, {**entry, **row})
+
+
+def _answer(path: Path, number: int, entry: Any) -> Answer:
+    if not isinstance(entry, dict) or not _NAMES - {"upstream"} <= set(entry) <= _NAMES:
+        found = sorted(entry) if isinstance(entry, dict) else type(entry).__name__
+        raise AnswersProblem(f"{path}, line {number}: {found}; expected {sorted(_NAMES)}")
+    return Answer(**entry)

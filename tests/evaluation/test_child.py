@@ -1,0 +1,115 @@
+"""Commands that never outlive their caller."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from care_verl.evaluation import leash
+from care_verl.evaluation.child import child, run, tail
+
+LONG = 60.0
+
+
+def shell(script: str) -> list[str]:
+    return ["sh", "-c", script]
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended; one that nobody waited for has."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return True
+    return state == "Z"
+
+
+def eventually(holds: Callable[[], bool], seconds: float = LONG) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if holds():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def pids(path: Path, count: int = 1) -> list[int]:
+    """Process ids that a script wrote, when all are there."""
+    assert eventually(lambda: path.exists() and len(path.read_text().split()) == count)
+    return [int(word) for word in path.read_text().split()]
+
+
+def test_status_and_output(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert run(shell("echo out; echo err >&2; echo $GIVEN; exit 7"), log, {"GIVEN": "x"}) == 7
+    assert log.read_text().split() == ["out", "err", "x"]
+
+
+def test_a_signal_is_told_as_shells_do(tmp_path: Path) -> None:
+    assert run(shell("kill -9 $$"), tmp_path / "log", {}) == 128 + 9
+
+
+def test_an_error_while_it_runs_ends_it_and_its_children(tmp_path: Path) -> None:
+    written = tmp_path / "pids"
+
+    def watch() -> None:
+        if written.exists() and len(written.read_text().split()) == 2:
+            raise KeyboardInterrupt
+
+    script = f"sleep 1000 & echo $! >> {written}; echo $$ >> {written}; wait"
+    with pytest.raises(KeyboardInterrupt):
+        run(shell(script), tmp_path / "log", {}, watch)
+    assert all(map(gone, pids(written, 2)))
+
+
+def test_what_a_command_leaves_behind_is_ended(tmp_path: Path) -> None:
+    written = tmp_path / "pid"
+    assert run(shell(f"sleep 1000 & echo $! > {written}"), tmp_path / "log", {}) == 0
+    assert gone(*pids(written))
+
+
+def test_one_that_ignores_sigterm_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leash has the grace written in its file: a copy of it with another one."""
+    short = tmp_path / "leash.py"
+    source = Path(leash.__file__).read_text()
+    short.write_text(source.replace("GRACE_SECONDS = 20.0", "GRACE_SECONDS = 0.5"))
+    monkeypatch.setattr(leash, "__file__", str(short))
+    written = tmp_path / "pid"
+    script = f"trap '' TERM; echo $$ > {written}; while true; do sleep 0.1; done"
+    with child(shell(script), tmp_path / "log", {}):
+        (pid,) = pids(written)
+    assert gone(pid)
+
+
+def test_killed_the_caller_leaves_nothing(tmp_path: Path) -> None:
+    """SIGKILL gives it no time to clean up."""
+    written = tmp_path / "pid"
+    code = f"""
+from pathlib import Path
+from care_verl.evaluation.child import run
+run(["sh", "-c", "echo $$ > {written}; sleep 1000"], Path("{tmp_path / "log"}"), {{}})
+"""
+    caller = subprocess.Popen([sys.executable, "-c", code])
+    (pid,) = pids(written)
+    os.kill(caller.pid, signal.SIGKILL)
+    caller.wait()
+    assert eventually(lambda: gone(pid))
+
+
+def test_the_end_of_a_log_without_the_bars_history(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"first\n" * 50 + b"10%\r50%\r100%\nlast\n")
+    assert tail(log, 3) == "first\n100%\nlast"
+
+
+def test_no_log_has_no_end(tmp_path: Path) -> None:
+    assert tail(tmp_path / "none") == ""
