@@ -17,9 +17,12 @@ from tests.records.samples import write_sample_run
 
 from .samples import write_graded_run
 
+WIDE = {"COLUMNS": "400"}
+"""So that no message is broken in two, however long a temporary folder's path is."""
+
 
 def report(*arguments: object) -> str:
-    result = CliRunner().invoke(app, ["report", *map(str, arguments)], terminal_width=200)
+    result = CliRunner().invoke(app, ["report", *map(str, arguments)], env=WIDE)
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -76,12 +79,12 @@ def test_what_is_missing_is_listed(tmp_path: Path) -> None:
 
 
 def test_errors_name_what_is_wrong(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["report", str(tmp_path)], terminal_width=400)
+    result = CliRunner().invoke(app, ["report", str(tmp_path)], env=WIDE)
     assert result.exit_code == 2
     assert "holds no record" in result.output
     write_sample_run(tmp_path / "records", steps=1)
     two = ["report", str(tmp_path), "--name", "a", "--name", "b"]
-    assert "2 names for 1 runs" in CliRunner().invoke(app, two, terminal_width=400).output
+    assert "2 names for 1 runs" in CliRunner().invoke(app, two, env=WIDE).output
 
 
 @pytest.mark.parametrize(
