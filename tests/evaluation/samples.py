@@ -8,6 +8,9 @@ from care_verl.evaluation.answers import Answer
 from care_verl.evaluation.checkpoint import Model
 from care_verl.evaluation.lines import Line, Seed
 
+WIDE = {"COLUMNS": "400"}
+"""For commands whose output is searched, so that no message is broken in two."""
+
 
 def answers(
     accs: Sequence[float], benchmark: str = "embedded", upstream: Sequence[float] | None = None

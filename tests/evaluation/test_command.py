@@ -26,6 +26,7 @@ from care_verl.data.embedded.rows import RL_SCHEMA, rl_row, write_rows
 from care_verl.evaluation import backends, evaluate, running, server
 from care_verl.evaluation.data import FOLDER
 
+from .samples import WIDE
 from .test_server import SERVE, Models, listening
 
 STUB = Path(__file__).with_name("stub_lmms.py")
@@ -61,7 +62,7 @@ class Command:
     def __call__(self, *arguments: object) -> Result:
         given = ["evaluate", *map(str, arguments), "--benchmarks", "embedded"]
         given += ["--data", str(self.rows), "--out", str(self.out)]
-        return CliRunner().invoke(app, given, catch_exceptions=False)
+        return CliRunner().invoke(app, given, catch_exceptions=False, env=WIDE)
 
     def results(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.out / "results.json").read_text())

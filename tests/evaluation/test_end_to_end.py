@@ -19,6 +19,8 @@ from care_verl.data.embedded.rows import RL_SCHEMA, rl_row, write_rows
 from care_verl.evaluation.answers import load_answers
 from care_verl.evaluation.data import FOLDER
 
+from .samples import WIDE
+
 ROWS = 6
 FEW_TOKENS = 6
 """Of random weights, probabilities that are nearly equal may decide otherwise later on."""
@@ -45,7 +47,7 @@ class Evaluated:
         given = ["evaluate", str(self.model), "--benchmarks", "embedded", "--backend", backend]
         given += ["--data", str(self.rows), "--out", str(out), "--model-arg", "dtype=float32"]
         given += ["--max-new-tokens", str(FEW_TOKENS), *more]
-        done = CliRunner().invoke(app, given, catch_exceptions=False)
+        done = CliRunner().invoke(app, given, catch_exceptions=False, env=WIDE)
         assert done.exit_code == 0, done.output
         (answers,) = out.glob("cells/*/*/answers.jsonl")
         return {answer.doc_id: answer.response for answer in load_answers(answers)}
@@ -92,7 +94,7 @@ def test_an_image_beyond_the_models_limit(
     given += ["--data", str(rows), "--out", str(tmp_path / "out")]
     given += ["--model-arg", "dtype=float32", "--model-arg", "max_model_len=16"]
     given += ["--max-new-tokens", "4"]
-    done = CliRunner().invoke(app, given, catch_exceptions=False)
+    done = CliRunner().invoke(app, given, catch_exceptions=False, env=WIDE)
     assert done.exit_code == 1
     assert "raise the limit with --model-arg max_model_len=N" in done.output
     assert not (tmp_path / "out" / "results.json").exists()
