@@ -35,10 +35,14 @@ def cluster() -> Iterator[None]:
 
 
 class WatchedServer(CareVLLMServer):
-    """The server, with a look into its engine's scheduler."""
+    """The server, with a look at what it and its engine still have to do."""
 
     async def engine_has_work(self) -> bool:
         return bool(await self.engine.engine_core.call_utility_async("has_work"))
+
+    async def has_requests(self) -> bool:
+        """Whether this process, not the engine's, waits for a request."""
+        return bool(self.engine.output_processor.has_unfinished_requests())
 
 
 def start_server(folder: Path, custom: dict[str, Any] | None) -> Any:
@@ -102,6 +106,12 @@ def engine_process(server: Any) -> psutil.Process:
     return engine
 
 
+def wait_until_dropped(server: Any) -> None:
+    """vLLM drops a request, and tells the engine, shortly after the call that made it is over."""
+    while ray.get(server.has_requests.remote()):
+        time.sleep(0.01)
+
+
 @contextmanager
 def suspended(process: psutil.Process) -> Iterator[None]:
     """Within, the process stands still: requests can neither be done nor dropped in time."""
@@ -136,6 +146,7 @@ def test_a_server_harvests_and_reports_the_death_of_its_engine(
     long = {"max_tokens": 100, "ignore_eos": True}
     with suspended(engine_process(server)):
         late = ray.get(generate(server, tokenizer, False, **long, care_time_limit_s=0.05))
+        wait_until_dropped(server)
         # Asked behind the word that drops the request, and answered in this order.
         at_work = server.engine_has_work.remote()
     assert (late.token_ids, late.stop_reason) == ([], "timeout")
