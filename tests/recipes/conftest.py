@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
 from care_verl.recipes_book.composition import leaves
+from tests.validation import validate
 
 FILES = ["data.train_files=train.parquet", "data.val_files=test.parquet"]
 RL, SFT = "ppo_trainer", "sft_trainer_engine"
@@ -56,13 +57,4 @@ def changed(config: DictConfig, beside: DictConfig) -> Leaves:
 
 def validated(config: DictConfig) -> DictConfig:
     """A copy after what `main_ppo.main` does: our completion, then verl's checks."""
-    from verl.trainer.ppo.utils import need_critic, need_reference_policy
-    from verl.utils.config import validate_config
-
-    config = copy.deepcopy(config)
-    validate_config(
-        config=config,
-        use_reference_policy=need_reference_policy(config),
-        use_critic=need_critic(config),
-    )
-    return config
+    return validate(copy.deepcopy(config))

@@ -12,20 +12,10 @@ from collections.abc import Callable
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
-from verl.trainer.ppo.utils import need_critic, need_reference_policy
-from verl.utils.config import validate_config
+
+from tests.validation import validate
 
 Composed = Callable[..., DictConfig]
-
-
-def validate(config: DictConfig) -> DictConfig:
-    """As `main_ppo.main` does."""
-    validate_config(
-        config=config,
-        use_reference_policy=need_reference_policy(config),
-        use_critic=need_critic(config),
-    )
-    return config
 
 
 def test_one_flag_turns_everything_on(composed: Composed) -> None:

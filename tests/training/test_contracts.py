@@ -75,6 +75,8 @@ from care_verl.training.policy_loss import care_policy_loss
 from care_verl.training.recipes import RecipeSearchPath
 from care_verl.training.reward_manager import CareRewardManager
 
+from .seams import require_fragments, require_parameters
+
 
 def plain(actor_class: Any) -> Any:
     """The class behind a Ray actor class, by the way that CARE takes."""
@@ -447,15 +449,7 @@ SOURCES: dict[str, tuple[str, Any, Sequence[str]]] = {
 @pytest.mark.parametrize("seam", SOURCES)
 def test_source(seam: str) -> None:
     user, target, fragments = SOURCES[seam]
-    source = inspect.getsource(target)
-    position = 0
-    for fragment in fragments:
-        found = source.find(fragment, position)
-        assert found >= 0, (
-            f"seam {seam!r}, used by care_verl.{user}: verl's {target.__qualname__} no longer has "
-            f"{fragment!r} (in this order: {list(fragments)}); adapt care_verl or use verl 0.9.1"
-        )
-        position = found + len(fragment)
+    require_fragments(seam, user, target, fragments)
 
 
 # (verl's function, its parameters)
@@ -538,13 +532,7 @@ SIGNATURES: dict[str, tuple[Callable[..., Any], str]] = {
 
 @pytest.mark.parametrize("seam", SIGNATURES)
 def test_signature(seam: str) -> None:
-    target, expected = SIGNATURES[seam]
-    names = inspect.signature(target).parameters
-    found = ", ".join(name for name in names if name != "_ray_trace_ctx")  # Ray adds that one
-    assert found == expected, (
-        f"seam {seam!r}: verl's {target.__qualname__} takes ({found}), care_verl.training was "
-        f"written for ({expected}); adapt it or use verl 0.9.1"
-    )
+    require_parameters(seam, *SIGNATURES[seam])
 
 
 def test_plain_classes_stand_behind_the_actor_classes() -> None:

@@ -20,10 +20,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from transfer_queue import KVBatchMeta
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
-from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
-from verl.utils.config import validate_config
 
 from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.algorithm.spans import TagSpec, answer_tokens, token_spans
@@ -34,22 +32,13 @@ from care_verl.training.grpo_care_trainer import GrpoCareTrainer
 from care_verl.training.grpo_care_worker import GrpoCareActorRolloutRefWorker
 from care_verl.training.reward_manager import CareRewardManager
 from care_verl.training.run_worker import plain_class
+from tests.validation import validate
 
 from .samples import MALFORMED, WELL_FORMED, MemoryQueue, agent_output
 
 Composed = Callable[..., DictConfig]
 
 FLAG = "algorithm.adv_estimator=grpo_care"
-
-
-def validate(config: DictConfig) -> DictConfig:
-    """As `main_ppo.main` does."""
-    validate_config(
-        config=config,
-        use_reference_policy=need_reference_policy(config),
-        use_critic=need_critic(config),
-    )
-    return config
 
 
 def test_one_flag_turns_everything_on(composed: Composed) -> None:

@@ -39,6 +39,8 @@ from care_verl.training import (
 )
 from care_verl.training.grpo_care_configuration import ESTIMATOR, NO_SECOND_CLIP, TRAINER_MODE
 
+from .seams import require_fragments, require_parameters
+
 Composed = Callable[..., DictConfig]
 
 # (who relies on it, verl's function, fragments of its source in their order)
@@ -185,16 +187,7 @@ SOURCES: dict[str, tuple[str, Any, Sequence[str]]] = {
 @pytest.mark.parametrize("seam", SOURCES)
 def test_source(seam: str) -> None:
     user, target, fragments = SOURCES[seam]
-    source = inspect.getsource(target)
-    position = 0
-    for fragment in fragments:
-        found = source.find(fragment, position)
-        assert found >= 0, (
-            f"seam {seam!r}, used by care_verl.training.{user}: verl's {target.__qualname__} no "
-            f"longer has {fragment!r} (in this order: {list(fragments)}); adapt care_verl or use "
-            "verl 0.9.1"
-        )
-        position = found + len(fragment)
+    require_fragments(seam, f"training.{user}", target, fragments)
 
 
 # (verl's function, its parameters)
@@ -227,13 +220,7 @@ SIGNATURES: dict[str, tuple[Callable[..., Any], str]] = {
 
 @pytest.mark.parametrize("seam", SIGNATURES)
 def test_signature(seam: str) -> None:
-    target, expected = SIGNATURES[seam]
-    names = inspect.signature(target).parameters
-    found = ", ".join(name for name in names if name != "_ray_trace_ctx")  # Ray adds that one
-    assert found == expected, (
-        f"seam {seam!r}: verl's {target.__qualname__} takes ({found}), care_verl.training was "
-        f"written for ({expected}); adapt it or use verl 0.9.1"
-    )
+    require_parameters(seam, *SIGNATURES[seam])
 
 
 @pytest.mark.parametrize(
