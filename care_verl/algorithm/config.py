@@ -20,7 +20,7 @@ from care_verl.algorithm.settings import (
     section,
     setting,
 )
-from care_verl.algorithm.spans import TagSpec
+from care_verl.algorithm.tags import TagSettings
 
 REPAIR_CUE = (
     "Your previous reasoning was incorrect. Identify the failing operation, correct it, and "
@@ -29,7 +29,7 @@ REPAIR_CUE = (
 
 
 @dataclass(frozen=True)
-class RegionConfig(Settings):
+class RegionConfig(TagSettings):
     """Which response tokens carry the advantage (Section 3.5, Eq. 11)."""
 
     KEY: ClassVar[str] = "algorithm.care.regions"
@@ -62,19 +62,6 @@ class RegionConfig(Settings):
         "ours",
         "whether the chat template opens the rationale in the prompt; null detects it",
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.think_tag == self.answer_tag:
-            raise ValueError(
-                f"{self.KEY}.answer_tag = {self.answer_tag!r} equals think_tag; "
-                "expected two different names"
-            )
-
-    @property
-    def tag_spec(self) -> TagSpec:
-        """The tags as `token_spans` and `RationaleAutomaton` take them."""
-        return TagSpec(think=self.think_tag, answer=self.answer_tag)
 
 
 @dataclass(frozen=True)

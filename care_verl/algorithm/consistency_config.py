@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from care_verl.algorithm.settings import Choice, Flag, Real, Settings, TagName, Whole, setting
-from care_verl.algorithm.spans import TagSpec
+from care_verl.algorithm.settings import Choice, Flag, Real, TagName, Whole, setting
+from care_verl.algorithm.tags import TagSettings
 
 
 @dataclass(frozen=True)
-class GrpoCareConfig(Settings):
+class GrpoCareConfig(TagSettings):
     """All settings of GRPO-CARE. Construction validates; see `Settings` for the errors."""
 
     KEY: ClassVar[str] = "algorithm.grpo_care"
@@ -69,16 +69,3 @@ class GrpoCareConfig(Settings):
         "ours",
         "decode each rollout with a seed of its own, so that a resumed run repeats it",
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.think_tag == self.answer_tag:
-            raise ValueError(
-                f"{self.KEY}.answer_tag = {self.answer_tag!r} equals think_tag; "
-                "expected two different names"
-            )
-
-    @property
-    def tag_spec(self) -> TagSpec:
-        """The tags as `token_spans` takes them."""
-        return TagSpec(think=self.think_tag, answer=self.answer_tag)

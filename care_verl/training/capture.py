@@ -19,6 +19,7 @@ from transfer_queue import KVBatchMeta
 from care_verl.algorithm import CareAdvantages, CareConfig
 from care_verl.algorithm.selection import KINDS
 from care_verl.training.capture_file import Capture, CapturedRow, write_capture
+from care_verl.training.queue_rows import plain
 from care_verl.training.rows import StepRows
 from care_verl.training.token_credit import Fields
 
@@ -94,11 +95,7 @@ class StepCapture:
 def _row_fields(partition_id: str, key: str, names: Sequence[str]) -> dict[str, Any]:
     # Row by row: torch cannot split a nested tensor of three-dimensional position ids.
     row = tq.kv_batch_get(keys=[key], partition_id=partition_id, select_fields=list(names))[0]
-    return {name: _plain(value) for name, value in row.items()}
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, Tensor) else getattr(value, "data", value)
+    return {name: plain(value) for name, value in row.items()}
 
 
 def _media(key: str, value: Any) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from care_verl.algorithm import CareConfig
+from care_verl.algorithm.settings import SettingsT
 from care_verl.logs import logger_of
 from care_verl.training.fields import HARVEST
 from care_verl.training.refusals import refuse_unsupported
@@ -34,13 +35,21 @@ def is_care(config: DictConfig) -> bool:
 
 def care_config(config: DictConfig) -> CareConfig:
     """The validated `algorithm.care` of a run. Raises ValueError on an unknown key or bad value."""
-    section = OmegaConf.select(config, "algorithm.care")
+    return settings_of(config, CareConfig)
+
+
+def settings_of(config: DictConfig, kind: type[SettingsT]) -> SettingsT:
+    """The settings in the section `kind.KEY` of a run, validated; the defaults without one.
+
+    Raises ValueError on an unknown key or bad value.
+    """
+    section = OmegaConf.select(config, kind.KEY)
     if section is None:
-        return CareConfig()
+        return kind()
     values = OmegaConf.to_container(section, resolve=True)
     if not isinstance(values, Mapping):
-        raise ValueError(f"algorithm.care = {values!r}; expected a mapping of settings")
-    return CareConfig.from_mapping({str(key): value for key, value in values.items()})
+        raise ValueError(f"{kind.KEY} = {values!r}; expected a mapping of settings")
+    return kind.from_mapping({str(key): value for key, value in values.items()})
 
 
 def expand(config: DictConfig) -> None:

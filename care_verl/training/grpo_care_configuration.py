@@ -5,8 +5,6 @@ Runs where CARE's does (`configuration`): in the driver, inside verl's `validate
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from care_verl.algorithm.consistency_config import GrpoCareConfig
@@ -16,6 +14,7 @@ from care_verl.training.configuration import (
     complete_reference_micro_batch,
     complete_reward,
     complete_rollout_size,
+    settings_of,
 )
 from care_verl.training.grpo_care_refusals import refuse_unsupported
 
@@ -40,13 +39,7 @@ def grpo_care_config(config: DictConfig) -> GrpoCareConfig:
 
     Raises ValueError on an unknown key or a bad value.
     """
-    section = OmegaConf.select(config, GrpoCareConfig.KEY)
-    if section is None:
-        return GrpoCareConfig()
-    values = OmegaConf.to_container(section, resolve=True)
-    if not isinstance(values, Mapping):
-        raise ValueError(f"{GrpoCareConfig.KEY} = {values!r}; expected a mapping of settings")
-    return GrpoCareConfig.from_mapping({str(key): value for key, value in values.items()})
+    return settings_of(config, GrpoCareConfig)
 
 
 def expand(config: DictConfig) -> None:
@@ -55,7 +48,7 @@ def expand(config: DictConfig) -> None:
     Raises ValueError on what GRPO-CARE cannot do.
     """
     settings = grpo_care_config(config)
-    refuse_unsupported(config, settings)
+    refuse_unsupported(config)
     workers = config.actor_rollout_ref
     with open_dict(config):
         config.algorithm.grpo_care = settings.to_mapping()

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from care_verl.algorithm.consistency_config import GrpoCareConfig
-from care_verl.training.refusals import refuse
+from care_verl.training.refusals import refuse, refuse_equal_rollouts, refuse_late_rewards
 
 _KL = "it has no KL penalty: its reference, an average of the policy, decides on bonuses only"
 _REFERENCE_KEEPS_32_BITS = (
@@ -85,18 +85,13 @@ LORA = (
 )
 
 
-def refuse_unsupported(config: DictConfig, settings: GrpoCareConfig) -> None:
+def refuse_unsupported(config: DictConfig) -> None:
     """Raise ValueError for the first setting that GRPO-CARE cannot work with."""
     for key, allowed, remedy in ALLOWED:
         refuse(config, key, allowed, remedy, method="GRPO-CARE")
     _refuse_lora(config)
-    _refuse_late_rewards(config)
-    if config.actor_rollout_ref.rollout.full_determinism and not settings.seeded:
-        raise ValueError(
-            "actor_rollout_ref.rollout.full_determinism = True gives all requests of a replica the "
-            "same seed, so that the rollouts of a group are equal; set "
-            f"++{settings.KEY}.seeded=True, which gives each its own"
-        )
+    refuse_late_rewards(config, "accuracies are read where rows are decoded")
+    refuse_equal_rollouts(config, GrpoCareConfig.KEY)
 
 
 def _refuse_lora(config: DictConfig) -> None:
@@ -108,14 +103,3 @@ def _refuse_lora(config: DictConfig) -> None:
                 "reference is the policy without its adapter, and there is no second model that "
                 "could follow it. Set it to null or 0, or use another method"
             )
-
-
-def _refuse_late_rewards(config: DictConfig) -> None:
-    model = config.reward.reward_model
-    if model.enable and not model.enable_resource_pool:
-        raise ValueError(
-            "reward.reward_model.enable = True with enable_resource_pool = False (a colocated "
-            "reward model) scores only after sampling, but accuracies are read where rows are "
-            "decoded; give the reward model its own pool (reward.reward_model."
-            "enable_resource_pool=True) or use a rule-based reward"
-        )

@@ -29,7 +29,7 @@ from care_verl.training.grpo_care_rows import (
     place_of,
 )
 from care_verl.training.grpo_care_worker import GrpoCareActorRolloutRefWorker
-from care_verl.training.queue_rows import copy_as_padding, put_by_key
+from care_verl.training.queue_rows import copy_as_padding, plain, put_by_key
 from care_verl.training.run_trainer import RunTrainer
 
 logger = logger_of(__name__)
@@ -77,7 +77,7 @@ class GrpoCareTrainer(RunTrainer):
         data = tq.kv_batch_get(
             keys=batch.keys, partition_id=batch.partition_id, select_fields=columns
         )
-        extra_fields = [getattr(value, "data", value) for value in data["extra_fields"]]
+        extra_fields = [plain(value) for value in data["extra_fields"]]
         masks, reference, old = (list(data[name].unbind()) for name in columns[1:])
         self._step, credits = self._score(batch, extra_fields, masks, reference)
         metrics.update(self._step.metrics())

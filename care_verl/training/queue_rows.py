@@ -15,6 +15,13 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 MASKS = ("response_mask", "loss_mask")
 
 
+def plain(value: Any) -> Any:
+    """A value as it was put: what is no tensor comes back wrapped from some calls, bare from
+    others.
+    """
+    return value if isinstance(value, torch.Tensor) else getattr(value, "data", value)
+
+
 def clear_masks(
     partition_id: str, keys: Sequence[str], masks: Sequence[torch.Tensor], tag: Mapping[str, Any]
 ) -> None:

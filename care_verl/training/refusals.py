@@ -9,16 +9,17 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from care_verl.algorithm import CareConfig
 from care_verl.rollout.checks import check_rollout_config
 
 
 def refuse_unsupported(config: DictConfig) -> None:
     """Raise ValueError for the first setting that CARE cannot work with."""
     _refuse_trainer(config)
-    _refuse_reward(config)
+    refuse_late_rewards(config, "CARE picks anchors while groups are decoded")
     _refuse_algorithm(config)
     _refuse_actor(config)
-    _refuse_equal_rollouts(config)
+    refuse_equal_rollouts(config, CareConfig.KEY)
     check_rollout_config(config.actor_rollout_ref.rollout)
 
 
@@ -48,13 +49,14 @@ def _refuse_trainer(config: DictConfig) -> None:
     )
 
 
-def _refuse_reward(config: DictConfig) -> None:
+def refuse_late_rewards(config: DictConfig, needed: str) -> None:
+    """Raise ValueError where rewards come after sampling; `needed` says what needs them before."""
     model = config.reward.reward_model
     if model.enable and not model.enable_resource_pool:
         raise ValueError(
             "reward.reward_model.enable = True with enable_resource_pool = False (a colocated "
-            "reward model) scores only after sampling, but CARE picks anchors while groups are "
-            "decoded; give the reward model its own pool (reward.reward_model."
+            f"reward model) scores only after sampling, but {needed}; give the reward model its "
+            "own pool (reward.reward_model."
             "enable_resource_pool=True) or use a rule-based reward"
         )
 
@@ -111,11 +113,15 @@ def _refuse_actor(config: DictConfig) -> None:
         raise ValueError("distillation.enabled = True cannot be combined with CARE")
 
 
-def _refuse_equal_rollouts(config: DictConfig) -> None:
-    seeded = OmegaConf.select(config, "algorithm.care.seeded")
+def refuse_equal_rollouts(config: DictConfig, section: str) -> None:
+    """Raise ValueError where all rollouts of a group would have one seed.
+
+    `section` is the key of the method's settings.
+    """
+    seeded = OmegaConf.select(config, f"{section}.seeded")
     if config.actor_rollout_ref.rollout.full_determinism and not seeded:
         raise ValueError(
             "actor_rollout_ref.rollout.full_determinism = True gives all requests of a replica the "
             "same seed, so that the rollouts of a group are equal; set "
-            "++algorithm.care.seeded=True, which gives each its own"
+            f"++{section}.seeded=True, which gives each its own"
         )

@@ -27,7 +27,7 @@ from care_verl.training.cross_check import measured_distance, put_ranges
 from care_verl.training.dropping import deal_order, drop_rows
 from care_verl.training.parity import checked_parity
 from care_verl.training.policy_loss import clip_rate, skipped_updates
-from care_verl.training.queue_rows import put_by_key
+from care_verl.training.queue_rows import plain, put_by_key
 from care_verl.training.recorder import Recorder, recording
 from care_verl.training.rows import StepRows
 from care_verl.training.run_trainer import RunTrainer
@@ -103,7 +103,7 @@ class CareTrainer(RunTrainer):
             select_fields=["extra_fields", "response_mask"],
         )
         masks = list(data["response_mask"].unbind())
-        extra_fields = [getattr(value, "data", value) for value in data["extra_fields"]]
+        extra_fields = [plain(value) for value in data["extra_fields"]]
         return StepRows.of(batch.keys, batch.tags, extra_fields, masks)
 
     def _dump_all_rows(self, batch: KVBatchMeta) -> None:
