@@ -10,8 +10,8 @@ from tensordict import NonTensorStack, TensorDict
 from torch import Tensor
 
 from care_verl.certificate.cuts import Part, Placed
-from care_verl.training.capture_file import CapturedRow
 from care_verl.training.queue_rows import MASKS
+from care_verl.training.recording.capture_file import CapturedRow
 from care_verl.training.token_credit import row_credit
 
 

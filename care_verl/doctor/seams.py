@@ -120,7 +120,7 @@ def _imported_by_the_hooks() -> Iterator[Finding]:
 def _imported_by_the_adapters() -> Iterator[Finding]:
     for package in _ADAPTERS:
         folder = importlib.import_module(package).__path__
-        for item in pkgutil.iter_modules(folder, prefix=f"{package}."):
+        for item in pkgutil.walk_packages(folder, prefix=f"{package}."):
             yield from _attempt(item.name, partial(importlib.import_module, item.name))
             module = sys.modules.get(item.name)
             if module is not None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from care_verl.data.whole import all_or_nothing, write_text
 from care_verl.evaluation.child import run, tail
-from care_verl.training.manifest import EXPORT, MANIFEST, UNFINISHED
+from care_verl.training.checkpointing.manifest import EXPORT, MANIFEST, UNFINISHED
 
 MERGED = "merged"
 _RECORD = "merged_from.json"

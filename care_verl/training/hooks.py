@@ -47,7 +47,8 @@ def complete_before_validation(module: ModuleType) -> None:
 
     @functools.wraps(validate)
     def validate_config(config: Any, use_reference_policy: bool, use_critic: bool) -> None:
-        from care_verl.training import configuration, grpo_care_configuration
+        from care_verl.training import configuration
+        from care_verl.training.grpo_care import configuration as grpo_care_configuration
 
         # verl asked for the reference before the expansion switched the KL term on or off.
         if configuration.is_care(config):
@@ -88,8 +89,9 @@ def _refuse_to_compute(estimator: str) -> NoReturn:
 
 def register_trainer(module: ModuleType) -> None:
     """The trainers behind `algorithm.adv_estimator=care` and `grpo_care`."""
-    from care_verl.training import configuration, grpo_care_configuration
-    from care_verl.training.grpo_care_trainer import GrpoCareTrainer
+    from care_verl.training import configuration
+    from care_verl.training.grpo_care import configuration as grpo_care_configuration
+    from care_verl.training.grpo_care.trainer import GrpoCareTrainer
     from care_verl.training.trainer import CareTrainer
 
     module.register_trainer(configuration.TRAINER_MODE)(CareTrainer)

@@ -20,7 +20,7 @@ def ask_before_trusting(reward_loop: Any) -> None:
     Raises ContractError where verl loads them in another way.
     """
     from care_verl.training.configuration import is_care
-    from care_verl.training.grpo_care_configuration import is_grpo_care
+    from care_verl.training.grpo_care.configuration import is_grpo_care
 
     init = reward_loop.RewardLoopWorker._init_reward_fn
     require_source(init, _TRUSTING)

@@ -17,6 +17,7 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils as tu
 
 from care_verl.logs import logger_of
+from care_verl.training.checkpointing.saving import DeferredCallback, resuming_whole, whole_save
 from care_verl.training.disk import explaining_disks
 from care_verl.training.failures import FailedGroups, failed_groups_limit
 from care_verl.training.liveness import ActorPings, check_while_polling, named
@@ -24,7 +25,6 @@ from care_verl.training.prompt_ids import PromptIds
 from care_verl.training.queue_rows import rows_in_queue
 from care_verl.training.queue_watch import watching_queue
 from care_verl.training.run_worker import RunActorRolloutRefWorker, our_workers
-from care_verl.training.saving import DeferredCallback, resuming_whole, whole_save
 
 logger = logger_of(__name__)
 

@@ -21,14 +21,14 @@ from verl.utils.py_functional import rename_dict
 
 from care_verl.logs import logger_of
 from care_verl.training.batching import data_parallel_size, num_mini_batches, rows_multiple
-from care_verl.training.capture import StepCapture
 from care_verl.training.configuration import care_config
 from care_verl.training.cross_check import measured_distance, put_ranges
 from care_verl.training.dropping import deal_order, drop_rows
 from care_verl.training.parity import checked_parity
 from care_verl.training.policy_loss import clip_rate, skipped_updates
 from care_verl.training.queue_rows import plain, put_by_key
-from care_verl.training.recorder import Recorder, recording
+from care_verl.training.recording.capture import StepCapture
+from care_verl.training.recording.recorder import Recorder, recording
 from care_verl.training.rows import StepRows
 from care_verl.training.run_trainer import RunTrainer
 from care_verl.training.token_credit import Fields, credit_fields, no_credit

@@ -341,7 +341,8 @@ WRITTEN: list[tuple[str, str, str]] = [
     ),
     (
         "a checkpoint could not be written or found",
-        "care_verl.training.checkpoints.CheckpointError: there is no whole checkpoint in /runs",
+        "care_verl.training.checkpointing.checkpoints.CheckpointError: "
+        "there is no whole checkpoint in /runs",
         "",
     ),
     (

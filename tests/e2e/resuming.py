@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from care_verl.training.capture_file import CapturedRow, read_capture
+from care_verl.training.recording.capture_file import CapturedRow, read_capture
 
 from .faults import SMALL
 from .running import Run

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from care_verl.training.checkpoints import TRACKER
+from care_verl.training.checkpointing.checkpoints import TRACKER
 
 from .moments import Moment, Moments
 from .resuming import SETTLED_S, Story, assert_same_steps

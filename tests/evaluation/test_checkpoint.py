@@ -11,7 +11,7 @@ import torch
 
 from care_verl.evaluation import checkpoint
 from care_verl.evaluation.checkpoint import CheckpointProblem, identity, located, merged
-from care_verl.training import manifest
+from care_verl.training.checkpointing import manifest
 
 SHARD = "model_world_size_1_rank_0.pt"
 

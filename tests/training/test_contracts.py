@@ -64,7 +64,6 @@ from verl.workers.utils.losses import ppo_loss
 from care_verl.training import (
     agent_loop,
     group_worker,
-    held_step,
     run_trainer,
     run_worker,
     trainer,
@@ -73,6 +72,7 @@ from care_verl.training import (
 from care_verl.training.configuration import ESTIMATOR, POLICY_LOSS, TRAINER_MODE
 from care_verl.training.policy_loss import care_policy_loss
 from care_verl.training.recipes import RecipeSearchPath
+from care_verl.training.recording import held_step
 from care_verl.training.reward_manager import CareRewardManager
 
 from .seams import require_fragments, require_parameters
@@ -192,7 +192,7 @@ SOURCES: dict[str, tuple[str, Any, Sequence[str]]] = {
         ['sampling_params.setdefault("seed"', "SamplingParams(max_tokens=max_tokens, **samp"],
     ),
     "a save ends with the tracker, then tells the callback": (
-        "training.saving",
+        "training.checkpointing.saving",
         PPOTrainer._save_checkpoint,
         [
             'self.config.trainer.default_local_dir, f"global_step_{self.global_steps}"',
@@ -206,7 +206,7 @@ SOURCES: dict[str, tuple[str, Any, Sequence[str]]] = {
         ],
     ),
     "a load takes the folder that it is told": (
-        "training.saving",
+        "training.checkpointing.saving",
         PPOTrainer._load_checkpoint,
         [
             'self.config.trainer.resume_mode == "disable"',
@@ -218,12 +218,12 @@ SOURCES: dict[str, tuple[str, Any, Sequence[str]]] = {
         ],
     ),
     "without a limit no checkpoint is removed": (
-        "training.saving",
+        "training.checkpointing.saving",
         BaseCheckpointManager.register_checkpoint,
         ["if not (max_ckpt_to_keep and isinstance(max_ckpt_to_keep, int)", "return"],
     ),
     "weights, optimizer, learning rate and random states are saved": (
-        "training.saving",
+        "training.checkpointing.saving",
         FSDPCheckpointManager.save_checkpoint,
         [
             "self.ensure_checkpoint_capacity(max_ckpt_to_keep)",
@@ -289,12 +289,12 @@ SOURCES: dict[str, tuple[str, Any, Sequence[str]]] = {
         ],
     ),
     "the first step comes behind the one that was loaded": (
-        "training.recorder",
+        "training.recording.recorder",
         PPOTrainer.fit,
         ["self.global_steps += 1", "self.on_train_begin()", "batch = self.step("],
     ),
     "all of a step's own metrics are known when the last are computed": (
-        "training.recorder",
+        "training.recording.recorder",
         PPOTrainer.fit,
         [
             "metrics.update(self._consume_sync_metrics())",
@@ -305,22 +305,22 @@ SOURCES: dict[str, tuple[str, Any, Sequence[str]]] = {
         ],
     ),
     "the trainer has the tokenizer": (
-        "training.recorder",
+        "training.recording.recorder",
         PPOTrainer._init_tokenizer,
         ["self.tokenizer = model_config.tokenizer"],
     ),
     "a row of the queue has its prompt as the dataset gives it": (
-        "training.held_step",
+        "training.recording.held_step",
         RLHFDataset.__getitem__,
         ['row_dict["raw_prompt"] = self._build_messages(', 'row_dict["index"] = index'],
     ),
     "a session measures its decoding": (
-        "training.held_step",
+        "training.recording.held_step",
         SingleTurnAgentLoop.run,
         ['simple_timer("generate_sequences", metrics)', "metrics=metrics"],
     ),
     "the queue returns those fields that it has": (
-        "training.held_step",
+        "training.recording.held_step",
         BatchMeta.select_fields,
         ["for field_name in field_names", "if field_name in self.field_schema"],
     ),
@@ -650,7 +650,7 @@ def test_row_fields_are_stacked_or_jagged() -> None:
 
 
 def test_messages_and_measurements_come_out_of_the_queue_as_they_went_in() -> None:
-    """`held_step` reads columns of lists and mappings, from one row or several."""
+    """`recording.held_step` reads columns of lists and mappings, from one row or several."""
     rows = [
         {
             "raw_prompt": [{"role": "user", "content": [{"type": "image", "care": b"x"}]}] * n,

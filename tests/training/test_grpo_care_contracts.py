@@ -29,15 +29,9 @@ from verl.workers.engine.fsdp.transformer_impl import FSDPEngine
 from verl.workers.engine_workers import ActorRolloutRefWorker
 from verl.workers.utils.losses import ppo_loss
 
-from care_verl.training import (
-    group_worker,
-    grpo_care_agent_loop,
-    grpo_care_trainer,
-    grpo_care_worker,
-    run_trainer,
-    run_worker,
-)
-from care_verl.training.grpo_care_configuration import ESTIMATOR, NO_SECOND_CLIP, TRAINER_MODE
+from care_verl.training import group_worker, run_trainer, run_worker
+from care_verl.training.grpo_care import agent_loop, trainer, worker
+from care_verl.training.grpo_care.configuration import ESTIMATOR, NO_SECOND_CLIP, TRAINER_MODE
 
 from .seams import require_fragments, require_parameters
 
@@ -46,17 +40,17 @@ Composed = Callable[..., DictConfig]
 # (who relies on it, verl's function, fragments of its source in their order)
 SOURCES: dict[str, tuple[str, Any, Sequence[str]]] = {
     "a reference is wanted where a KL term is": (
-        "grpo_care_trainer",
+        "grpo_care.trainer",
         need_reference_policy,
         ['config.algorithm.get("use_kl_in_reward", False)', "actor.use_kl_loss"],
     ),
     "it is decided when the trainer is made": (
-        "grpo_care_trainer",
+        "grpo_care.trainer",
         PPOTrainer.__init__,
         ["self.use_reference_policy = need_reference_policy(self.config)"],
     ),
     "and when roles are given": (
-        "grpo_care_trainer",
+        "grpo_care.trainer",
         PPOTrainer._init_resource_pool_mgr,
         [
             "Role.ActorRolloutRef if need_reference_policy(config) and not ref_in_actor",
@@ -64,7 +58,7 @@ SOURCES: dict[str, tuple[str, Any, Sequence[str]]] = {
         ],
     ),
     "the models are there before a checkpoint is loaded": (
-        "grpo_care_trainer",
+        "grpo_care.trainer",
         PPOTrainer._setup,
         [
             "self.actor_rollout_wg.init_model()",
@@ -73,7 +67,7 @@ SOURCES: dict[str, tuple[str, Any, Sequence[str]]] = {
         ],
     ),
     "a step scores by the reference before advantages": (
-        "grpo_care_trainer",
+        "grpo_care.trainer",
         PPOTrainer._step_once,
         [
             "self._balance_batch(batch, metrics=metrics)",
@@ -84,7 +78,7 @@ SOURCES: dict[str, tuple[str, Any, Sequence[str]]] = {
         ],
     ),
     "the reference's log-probabilities are put by row": (
-        "grpo_care_trainer",
+        "grpo_care.trainer",
         PPOTrainer._compute_ref_log_prob,
         [
             "self.ref_policy_wg.compute_ref_log_prob(batch)",
@@ -93,27 +87,27 @@ SOURCES: dict[str, tuple[str, Any, Sequence[str]]] = {
         ],
     ),
     "what verl's own advantages put": (
-        "grpo_care_trainer",
+        "grpo_care.trainer",
         PPOTrainer._compute_advantage,
         ['fields = ["advantages", "returns"]', "batch = tq.kv_batch_put("],
     ),
     "metrics read the rewards with the bonus": (
-        "grpo_care_rows",
+        "grpo_care.rows",
         PPOTrainer._compute_metrics,
         ['"token_level_rewards"', 'if "token_level_rewards" not in data'],
     ),
     "rollouts are dumped with their keys": (
-        "grpo_care_trainer",
+        "grpo_care.trainer",
         PPOTrainer._log_rollout_data,
         ['{"uid": [batch.keys[i]', "reward_extra_infos_dict=reward_extra_infos_dict"],
     ),
     "so are validation rows": (
-        "grpo_care_trainer",
+        "grpo_care.trainer",
         PPOTrainer._validate,
         ["self._dump_generations(", "reward_extra_infos_dict={", '"uid": dump_all_keys'],
     ),
     "the reference is built in the actor's process": (
-        "grpo_care_worker",
+        "grpo_care.worker",
         ActorRolloutRefWorker.init_model,
         [
             'if "ref" in self.role:',
@@ -123,32 +117,32 @@ SOURCES: dict[str, tuple[str, Any, Sequence[str]]] = {
         ],
     ),
     "a checkpoint is the policy's": (
-        "grpo_care_worker",
+        "grpo_care.worker",
         ActorRolloutRefWorker.save_checkpoint,
         ["self.actor.save_checkpoint(local_path, hdfs_path, global_step, max_ckpt_to_keep)"],
     ),
     "and comes back into it": (
-        "grpo_care_worker",
+        "grpo_care.worker",
         ActorRolloutRefWorker.load_checkpoint,
         ["self.actor.load_checkpoint(local_path, hdfs_path, del_local_after_load)"],
     ),
     "which lies in `actor` in the step's folder": (
-        "grpo_care_worker",
+        "grpo_care.worker",
         PPOTrainer._save_checkpoint,
         ['os.path.join(local_global_step_folder, "actor")', "self.actor_rollout_wg.save_checkpoin"],
     ),
     "and is looked for there": (
-        "grpo_care_worker",
+        "grpo_care.worker",
         PPOTrainer._load_checkpoint,
         ['local_path=os.path.join(global_step_folder, "actor")'],
     ),
     "an engine's update ends in its optimizer step": (
-        "moving_reference",
+        "grpo_care.moving_reference",
         BaseEngine.train_batch,
         ["self.forward_backward_batch(", "grad_norm = self.optimizer_step()"],
     ),
     "which skips what is not finite, and returns the norm": (
-        "moving_reference",
+        "grpo_care.moving_reference",
         FSDPEngine.optimizer_step,
         [
             "if not torch.isfinite(grad_norm):",
@@ -158,12 +152,12 @@ SOURCES: dict[str, tuple[str, Any, Sequence[str]]] = {
         ],
     ),
     "an engine keeps its module and its checkpoint manager": (
-        "moving_reference",
+        "grpo_care.moving_reference",
         FSDPEngine.initialize,
         ["self.checkpoint_manager = FSDPCheckpointManager(", "model=self.module"],
     ),
     "a forward-only model is offloaded to host memory": (
-        "moving_reference",
+        "grpo_care.moving_reference",
         FSDPEngine._build_fsdp_module,
         [
             "CPUOffload(offload_params=True)",
@@ -172,12 +166,12 @@ SOURCES: dict[str, tuple[str, Any, Sequence[str]]] = {
         ],
     ),
     "the manager saves what it is told": (
-        "grpo_care_configuration",
+        "grpo_care.configuration",
         FSDPCheckpointManager.save_checkpoint,
         ["if self.should_save_model:", "if self.should_save_optimizer:", "if self.should_save_ext"],
     ),
     "the manager names its worker class": (
-        "grpo_care_agent_loop",
+        "grpo_care.agent_loop",
         AgentLoopManagerTQ.__init__,
         ["self.agent_loop_workers_class = AgentLoopWorkerTQ", "super().__init__(*args, **kwargs)"],
     ),
@@ -227,14 +221,14 @@ def test_signature(seam: str) -> None:
     ("ours", "base", "own"),
     [
         (
-            grpo_care_agent_loop.GrpoCareAgentLoopWorker,
+            agent_loop.GrpoCareAgentLoopWorker,
             group_worker.GroupWorker,
             {"_answered"},
         ),
-        (grpo_care_trainer.GrpoCareTrainer, PPOTrainerSync, {"_score"}),
-        (grpo_care_trainer.GrpoCareTrainer, run_trainer.RunTrainer, {"_score"}),
+        (trainer.GrpoCareTrainer, PPOTrainerSync, {"_score"}),
+        (trainer.GrpoCareTrainer, run_trainer.RunTrainer, {"_score"}),
         (
-            grpo_care_worker.GrpoCareActorRolloutRefWorker,
+            worker.GrpoCareActorRolloutRefWorker,
             run_worker.RunActorRolloutRefWorker,
             {"follow_policy", "reference_state"},
         ),
@@ -251,12 +245,12 @@ def test_every_override_has_something_to_override(ours: type, base: type, own: s
 )
 def test_the_trainer_reaches_every_rank(method: str) -> None:
     """verl gives worker groups those methods only that are registered."""
-    registered = getattr(grpo_care_worker.GrpoCareActorRolloutRefWorker, method)
+    registered = getattr(worker.GrpoCareActorRolloutRefWorker, method)
     assert getattr(registered, MAGIC_ATTR)["dispatch_mode"] == Dispatch.ONE_TO_ALL
 
 
 def test_the_registries_know_the_method() -> None:
-    assert get_trainer_cls(TRAINER_MODE) is grpo_care_trainer.GrpoCareTrainer
+    assert get_trainer_cls(TRAINER_MODE) is trainer.GrpoCareTrainer
     with pytest.raises(RuntimeError, match="grpo_care was computed outside its trainer"):
         ADV_ESTIMATOR_REGISTRY[ESTIMATOR](token_level_rewards=None)
 

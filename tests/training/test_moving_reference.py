@@ -26,9 +26,9 @@ from torch.distributed.fsdp import FullyShardedDataParallel as FSDP1
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 
 from care_verl.algorithm.consistency_config import GrpoCareConfig
-from care_verl.training import moving_reference
-from care_verl.training.checkpoints import CheckpointError
-from care_verl.training.moving_reference import MovingReference, counting, local_shard
+from care_verl.training.checkpointing.checkpoints import CheckpointError
+from care_verl.training.grpo_care import moving_reference
+from care_verl.training.grpo_care.moving_reference import MovingReference, counting, local_shard
 
 
 def engine(module: nn.Module, rank: int = 0, world: int = 1) -> Any:

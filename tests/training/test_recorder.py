@@ -23,11 +23,11 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from care_verl.algorithm import CareConfig, RecordsConfig, RgrConfig
 from care_verl.records.files import RunRecord
 from care_verl.records.schema import ROW
-from care_verl.training import recorder as recorder_module
 from care_verl.training.dataset import ENCODED
 from care_verl.training.disk import UnwritableError, explaining_disks
 from care_verl.training.fields import CARE, EMBEDDING, RGR_SKIPPED
-from care_verl.training.recorder import Recorder, recording
+from care_verl.training.recording import recorder as recorder_module
+from care_verl.training.recording.recorder import Recorder, recording
 from care_verl.training.records import RowRecord
 
 from .samples import WELL_FORMED, MemoryQueue, record

@@ -19,7 +19,7 @@ from verl.utils.tracking import Tracking
 
 from care_verl.records.files import RunRecord
 from care_verl.report import series
-from care_verl.training.samples_table import COLUMNS, NAME, SHOWS, log_samples, samples_of
+from care_verl.training.recording.samples_table import COLUMNS, NAME, SHOWS, log_samples, samples_of
 from tests.records.samples import write_sample_run
 
 Row = dict[str, Any]

@@ -13,8 +13,8 @@ from torch import Tensor
 from care_verl.algorithm import KINDS, ROLES, CareConfig, TokenSpans
 from care_verl.records.writing import store_image
 from care_verl.training.fields import RGR_SKIPPED
-from care_verl.training.held_step import HeldStep
 from care_verl.training.messages import question, stored_images
+from care_verl.training.recording.held_step import HeldStep
 from care_verl.training.records import ORIGINAL, RowRecord
 
 Row = dict[str, Any]

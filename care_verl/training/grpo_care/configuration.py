@@ -16,7 +16,7 @@ from care_verl.training.configuration import (
     complete_rollout_size,
     settings_of,
 )
-from care_verl.training.grpo_care_refusals import refuse_unsupported
+from care_verl.training.grpo_care.refusals import refuse_unsupported
 
 logger = logger_of(__name__)
 
@@ -57,7 +57,7 @@ def expand(config: DictConfig) -> None:
         complete_rollout_size(config)
         complete_reward(config)
         workers.rollout.agent.agent_loop_manager_class = (
-            "care_verl.training.grpo_care_agent_loop.GrpoCareAgentLoopManager"
+            "care_verl.training.grpo_care.agent_loop.GrpoCareAgentLoopManager"
         )
         workers.actor.loss_agg_mode = "seq-mean-token-mean"
         workers.actor.clip_ratio_c = NO_SECOND_CLIP

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from care_verl.data.whole import write_text
 from care_verl.logs import logger_of
-from care_verl.training import manifest
+from care_verl.training.checkpointing import manifest
 
 logger = logger_of(__name__)
 

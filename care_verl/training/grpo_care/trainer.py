@@ -18,8 +18,8 @@ from transfer_queue import KVBatchMeta
 from care_verl.logs import logger_of
 from care_verl.training.batching import data_parallel_size
 from care_verl.training.dropping import deal_order
-from care_verl.training.grpo_care_configuration import grpo_care_config
-from care_verl.training.grpo_care_rows import (
+from care_verl.training.grpo_care.configuration import grpo_care_config
+from care_verl.training.grpo_care.rows import (
     GRPO_CARE,
     AnsweredRow,
     Fields,
@@ -28,7 +28,7 @@ from care_verl.training.grpo_care_rows import (
     no_credit,
     place_of,
 )
-from care_verl.training.grpo_care_worker import GrpoCareActorRolloutRefWorker
+from care_verl.training.grpo_care.worker import GrpoCareActorRolloutRefWorker
 from care_verl.training.queue_rows import copy_as_padding, plain, put_by_key
 from care_verl.training.run_trainer import RunTrainer
 

@@ -10,7 +10,7 @@ from typing import Any
 from verl.single_controller.base.decorator import Dispatch, register
 
 from care_verl.algorithm.consistency_config import GrpoCareConfig
-from care_verl.training.moving_reference import MovingReference, counting
+from care_verl.training.grpo_care.moving_reference import MovingReference, counting
 from care_verl.training.run_worker import RunActorRolloutRefWorker
 
 FOLDER = "reference"

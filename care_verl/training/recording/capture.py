@@ -18,8 +18,8 @@ from transfer_queue import KVBatchMeta
 
 from care_verl.algorithm import CareAdvantages, CareConfig
 from care_verl.algorithm.selection import KINDS
-from care_verl.training.capture_file import Capture, CapturedRow, write_capture
 from care_verl.training.queue_rows import plain
+from care_verl.training.recording.capture_file import Capture, CapturedRow, write_capture
 from care_verl.training.rows import StepRows
 from care_verl.training.token_credit import Fields
 

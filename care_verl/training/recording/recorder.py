@@ -21,10 +21,10 @@ from care_verl.logs import logger_of
 from care_verl.records.files import FOLDER
 from care_verl.records.start import start_of_run
 from care_verl.records.writing import write_run, write_step
-from care_verl.training.held_step import HeldStep
-from care_verl.training.record_rows import record_rows
+from care_verl.training.recording.held_step import HeldStep
+from care_verl.training.recording.record_rows import record_rows
+from care_verl.training.recording.samples_table import log_samples
 from care_verl.training.rows import StepRows
-from care_verl.training.samples_table import log_samples
 from care_verl.training.token_credit import Fields
 from care_verl.vocabulary import vocab_bytes
 

@@ -10,8 +10,8 @@ from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ
 
 from care_verl.algorithm.spans import answer_tokens, token_spans
 from care_verl.training.group_worker import Group, GroupWorker, prompt_name
-from care_verl.training.grpo_care_configuration import grpo_care_config
-from care_verl.training.grpo_care_rows import GRPO_CARE, AnsweredRow, read_share
+from care_verl.training.grpo_care.configuration import grpo_care_config
+from care_verl.training.grpo_care.rows import GRPO_CARE, AnsweredRow, read_share
 from care_verl.training.prompts import opens_rationale
 from care_verl.training.records import read_reward, read_rule, reward_name
 from care_verl.training.seeding import SeededClient, Seeding

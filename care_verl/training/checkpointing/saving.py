@@ -12,10 +12,10 @@ import ray
 from omegaconf import DictConfig, open_dict
 
 from care_verl.logs import logger_of
-from care_verl.training.checkpoints import CheckpointError, Checkpoints
+from care_verl.training.checkpointing.checkpoints import CheckpointError, Checkpoints
+from care_verl.training.checkpointing.manifest import MANIFEST, problem
 from care_verl.training.disk import existing_part
 from care_verl.training.liveness import RunActorDiedError
-from care_verl.training.manifest import MANIFEST, problem
 
 logger = logger_of(__name__)
 

@@ -23,7 +23,7 @@ from torch.distributed.tensor import DTensor
 from care_verl.algorithm.consistency import ema_step, relative_distance
 from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.logs import logger_of
-from care_verl.training.checkpoints import CheckpointError
+from care_verl.training.checkpointing.checkpoints import CheckpointError
 
 logger = logger_of(__name__)
 

@@ -1,0 +1,1 @@
+"""Checkpoints that are whole or absent, on top of verl's own."""
