@@ -179,31 +179,35 @@ def random_anchor(run: Evidence) -> None:
     assert any(other(group) for group in run.groups("mixed"))
 
 
-def chosen_ranks(run: Evidence) -> list[tuple[list[int], list[int]]]:
-    """Of each group with more failures than negatives: ranks taken, and all to choose from."""
+def chosen_distances(run: Evidence) -> list[tuple[list[float], list[float]]]:
+    """Of each group with more failures than negatives: d_cos of those taken, and of all of them.
+
+    Ranks would not do: rationales of the same words are at the same distance, and which of them a
+    selector takes is a matter of row order.
+    """
     found = []
     for group in [*run.groups("mixed"), *run.groups("all_wrong")]:
         failures = [r for r in group if r["rank"] is not None and r["role"] != "anchor"]
-        taken = [r["rank"] for r in failures if r["role"] == "negative" or r["is_source"]]
+        taken = [r["d_cos"] for r in failures if r["role"] == "negative" or r["is_source"]]
         if 0 < len(taken) < len(failures):
-            found.append((sorted(taken), sorted(row["rank"] for row in failures)))
-    assert found
+            found.append((sorted(taken), sorted(row["d_cos"] for row in failures)))
+    assert any(len(set(distances)) > 1 for _, distances in found)
     return found
 
 
 def farthest(run: Evidence) -> None:
-    assert all(taken == ranks[-len(taken) :] for taken, ranks in chosen_ranks(run))
+    assert all(taken == all_of[-len(taken) :] for taken, all_of in chosen_distances(run))
 
 
 def mixed(run: Evidence) -> None:
-    for taken, ranks in chosen_ranks(run):
+    for taken, all_of in chosen_distances(run):
         near = -(-len(taken) // 2)
-        assert taken == ranks[:near] + ranks[len(ranks) - (len(taken) - near) :]
+        assert taken == all_of[:near] + all_of[len(all_of) - (len(taken) - near) :]
 
 
 def random_negatives(run: Evidence) -> None:
     """The nearest, which the paper's selector always keeps, is left out of some group."""
-    assert any(taken[0] != ranks[0] for taken, ranks in chosen_ranks(run))
+    assert any(taken[0] != all_of[0] for taken, all_of in chosen_distances(run))
 
 
 def negatives_scaled(s: float) -> Callable[[Evidence], None]:

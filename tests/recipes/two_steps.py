@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -77,7 +78,9 @@ def main(out: Path, data: Path, policy: Path, wanted: Sequence[str]) -> None:
             check_effect(name, run_two_steps(name, out / name.replace("/", "-"), settings))
             outcome = "ran"
         except AssertionError as error:
-            outcome = f"FAILED: {' '.join(str(error).split())[-300:]}"
+            failed = traceback.extract_tb(error.__traceback__)[-1]
+            said = " ".join(str(error).split())[-300:]
+            outcome = f"FAILED: {Path(failed.filename).name}:{failed.lineno} {failed.line} {said}"
         with table.open("a") as file:
             file.write(f"| `{name}` | {outcome} | {time.monotonic() - start:.0f} |\n")
 
