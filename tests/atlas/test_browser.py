@@ -197,11 +197,11 @@ def test_keys_go_from_group_to_group(page: Page, atlas: str) -> None:
     assert current(page) == groups[0]
     for key, place in (("j", 1), ("ArrowRight", 2), ("j", 3), ("k", 2), ("ArrowLeft", 1)):
         page.keyboard.press(key)
-        page.wait_for_timeout(60)
         assert current(page) == groups[place]
         assert page.url.endswith(f"#{groups[place]}")
-        assert page.locator(f"#{groups[place]}").evaluate(
-            "one => Math.abs(one.getBoundingClientRect().top - 67) < 8"
+        page.wait_for_function(
+            "id => Math.abs(document.getElementById(id).getBoundingClientRect().top - 67) < 8",
+            arg=groups[place],
         )
     chip(page, "rgr:succeeded").click()
     kept = shown(page)
@@ -277,10 +277,12 @@ def test_a_narrow_window_has_its_list_behind_a_button(page: Page, atlas: str) ->
     page.set_viewport_size({"width": 400, "height": 800})
     page.goto(atlas)
     assert not page.locator("#search").is_visible()
-    page.locator("#menu").click()
-    page.locator("nav a").nth(3).click()
-    assert not page.locator("#search").is_visible()
-    assert current(page) == "s000002p00003"
+    for _ in range(2):
+        page.locator("#menu").click()
+        assert page.locator("#search").is_visible()
+        page.locator("nav a").nth(3).click()
+        assert not page.locator("#search").is_visible()
+        expect(page.locator("#s000002p00003")).to_contain_class("current")
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 

@@ -110,13 +110,17 @@
     go(shown[Math.min(Math.max(place, 0), shown.length - 1)]);
   };
 
+  const closeSide = () => {
+    document.body.classList.remove("side-open");
+    byId("menu").setAttribute("aria-expanded", "false");
+  };
+
   const follow = () => {
     const hash = decodeURIComponent(location.hash.slice(1));
     const group = groups.find((one) => one.element.id === hash);
     if (!group) return;
     if (group.element.hidden) clear();
-    document.body.classList.remove("side-open");
-    byId("menu").setAttribute("aria-expanded", "false");
+    closeSide();
     go(group);
   };
 
@@ -211,6 +215,8 @@
     const picture = target.closest(".picture");
     const card = target.closest(".card:not(.reference)");
     const to = target.closest("[data-to]");
+    // At once, and where we are already too: then there is no hashchange.
+    if (target.closest("nav a")) closeSide();
     if (chip) {
       chip.setAttribute("aria-pressed", String(chip.getAttribute("aria-pressed") !== "true"));
       filter();
