@@ -17,8 +17,10 @@ export OMP_WAIT_POLICY ?= PASSIVE
 demo: setup
 	$(BIN)/care-verl demo $(ARGS)
 
+# A run that trains takes all cores, so those tests come one after the other.
 test: check
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -m 'not e2e and not proof' -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m 'e2e and not proof' --durations 15
 
 proofs: setup
 	$(BIN)/python -m pytest -m proof $(ARGS)

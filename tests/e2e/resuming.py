@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from safetensors.torch import load_file
 from care_verl.training.recording.capture_file import CapturedRow, read_capture
 
 from .faults import SMALL
+from .moments import Moment, Moments
 from .running import Run
 
 STEPS = 4
@@ -30,6 +33,7 @@ class Story:
     folder: Path
     overrides: list[str]
     extra: list[str] = field(default_factory=list)
+    save_every: int = 1
     starts: int = 0
 
     def run(self, environment: dict[str, str] | None = None) -> Run:
@@ -38,7 +42,7 @@ class Story:
         settings = [
             *[*self.overrides, *SMALL, *self.extra],
             f"trainer.total_training_steps={STEPS}",
-            "trainer.save_freq=1",
+            f"trainer.save_freq={self.save_every}",
             "trainer.max_actor_ckpt_to_keep=2",
             "trainer.resume_mode=auto",
             f"trainer.default_local_dir={self.checkpoints}",
@@ -79,6 +83,28 @@ class Story:
         exported = self.checkpoints / f"global_step_{STEPS}" / "actor" / "huggingface"
         return load_file(exported / "model.safetensors")
 
+    def shard(self, model: str) -> dict[str, torch.Tensor]:
+        """The only rank's weights of `actor` or `reference` behind the last step."""
+        folder = self.checkpoints / f"global_step_{STEPS}" / model
+        state = torch.load(folder / "model_world_size_1_rank_0.pt", weights_only=False)
+        return {name: value.to_local() for name, value in state.items()}
+
+
+def killed_in_the_last_save(story: Story, aside: Path) -> Run:
+    """Kill the next start when the last step's weights are written and the next file is half.
+
+    What it left is copied to `aside`, since going on overwrites it.
+    """
+    at = Moments(story.folder / "marks", Moment("saving", "hold", step=STEPS))
+    with story.run(at.environment()) as run:
+        at.wait_for(run, "saving")
+        run.process.send_signal(signal.SIGKILL)
+        run.finish(SETTLED_S)
+        assert run.leftovers(SETTLED_S) == []
+    assert sorted(metrics_of(run)) == list(range(1, STEPS))
+    shutil.copytree(story.folder, aside)
+    return run
+
 
 def metrics_of(run: Run) -> dict[int, dict[str, Any]]:
     """Metrics by step, but for those of time, memory and speed."""
@@ -91,6 +117,11 @@ def metrics_of(run: Run) -> dict[int, dict[str, Any]]:
 def assert_same_steps(resumed: Story, run: Run, reference: Story, whole: Run, first: int) -> None:
     """The steps from `first` on are those of the uninterrupted run, bit for bit."""
     assert_same_training(resumed, run, reference, whole, first)
+    assert_same_capture(reference, resumed)
+
+
+def assert_same_capture(reference: Story, resumed: Story) -> None:
+    """Every row of the last step."""
     for expected, found in zip(reference.captured(), resumed.captured(), strict=True):
         assert_same_row(expected, found)
 
@@ -99,20 +130,28 @@ def assert_same_training(
     resumed: Story, run: Run, reference: Story, whole: Run, first: int
 ) -> None:
     """The same rollouts and metrics in each step, and the same weights behind the last."""
-    there, here = metrics_of(whole), metrics_of(run)
-    assert sorted(here) == list(range(first, STEPS + 1)), run.tail()
-    for step in here:
-        assert reference.rollouts(step) == resumed.rollouts(step), f"rollouts of step {step}"
-        differing = {
-            name: (there[step].get(name), here[step].get(name))
-            for name in there[step].keys() | here[step].keys()
-            if there[step].get(name) != here[step].get(name)
-        }
-        assert differing == {}, f"metrics of step {step}"
-    weights = reference.weights()
-    assert weights.keys() == resumed.weights().keys()
-    for name, weight in resumed.weights().items():
-        assert torch.equal(weight, weights[name]), f"{name} after step {STEPS}"
+    assert sorted(metrics_of(run)) == list(range(first, STEPS + 1)), run.tail()
+    for step in range(first, STEPS + 1):
+        assert_same_step(step, resumed, run, reference, whole)
+    assert_same_weights(reference.weights(), resumed.weights())
+
+
+def assert_same_step(step: int, resumed: Story, run: Run, reference: Story, whole: Run) -> None:
+    """The same rollouts and metrics."""
+    assert reference.rollouts(step) == resumed.rollouts(step), f"rollouts of step {step}"
+    there, here = metrics_of(whole)[step], metrics_of(run)[step]
+    differing = {
+        name: (there.get(name), here.get(name))
+        for name in there.keys() | here.keys()
+        if there.get(name) != here.get(name)
+    }
+    assert differing == {}, f"metrics of step {step}"
+
+
+def assert_same_weights(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
+    assert expected.keys() == found.keys()
+    for name, weight in found.items():
+        assert torch.equal(weight, expected[name]), f"{name} after step {STEPS}"
 
 
 def assert_same_row(expected: CapturedRow, found: CapturedRow) -> None:

@@ -1,9 +1,9 @@
 """GRPO-CARE end to end: the bonus, the reference that follows, a run that is killed and resumed.
 
-The resumed run equals the uninterrupted one bit for bit: rollouts, advantages, bonuses, the
+The resumed run repeats what the killed one did, bit for bit: rollouts, advantages, bonuses, the
 reference's likelihood of every answer, every metric that is not time, memory or speed, and the
-weights of policy and reference behind the last step. As for CARE (`test_resume`) it holds for
-seeded rollouts in fp32 on a CPU. Not shown: anything on a GPU, and more than one rank, for which
+weights behind the last step. As for CARE (`test_resume`) it holds for seeded rollouts in fp32 on a
+CPU. Not shown: anything on a GPU, and more than one rank, for which
 there is `tests/training/test_moving_reference.py`.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,16 @@ import pytest
 import torch
 
 from .moments import Moment, Moments
-from .resuming import SETTLED_S, STEPS, Story, assert_same_training, metrics_of
+from .resuming import (
+    SETTLED_S,
+    STEPS,
+    Story,
+    assert_same_step,
+    assert_same_training,
+    assert_same_weights,
+    killed_in_the_last_save,
+    metrics_of,
+)
 from .running import Run
 
 pytestmark = pytest.mark.e2e
@@ -38,31 +48,31 @@ class GrpoCareStory(Story):
             f"++algorithm.grpo_care.every={EVERY}",
         ]
 
-    def shard(self, step: int, model: str) -> dict[str, torch.Tensor]:
-        """The only rank's weights of `actor` or `reference` behind a step."""
-        folder = self.checkpoints / f"global_step_{step}" / model
-        state = torch.load(folder / "model_world_size_1_rank_0.pt", weights_only=False)
-        return {name: value.to_local() for name, value in state.items()}
-
     def counts(self, step: int) -> dict[str, int]:
         folder = self.checkpoints / f"global_step_{step}" / "reference"
         found: dict[str, int] = json.loads((folder / "counts_world_size_1_rank_0.json").read_text())
         return found
 
 
+@dataclass
+class Killed:
+    """A run that was killed in its last save, and its folder as that left it."""
+
+    story: GrpoCareStory
+    before: GrpoCareStory
+    run: Run
+
+
 @pytest.fixture(scope="module")
-def whole(
-    overrides: list[str], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[GrpoCareStory, Run]:
-    """The uninterrupted run."""
-    story = GrpoCareStory(tmp_path_factory.mktemp("whole"), overrides)
-    return story, story.finish()
+def killed(overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Killed:
+    folder = tmp_path_factory.mktemp("killed")
+    story = GrpoCareStory(folder / "run", overrides, save_every=2)
+    before = GrpoCareStory(folder / "before", overrides)
+    return Killed(story, before, killed_in_the_last_save(story, before.folder))
 
 
-def test_the_bonus_decides_and_the_reference_follows(whole: tuple[GrpoCareStory, Run]) -> None:
-    story, run = whole
-    steps = metrics_of(run)
-    assert sorted(steps) == list(range(1, STEPS + 1))
+def test_the_bonus_decides_and_the_reference_follows(killed: Killed) -> None:
+    steps = metrics_of(killed.run)
     for step, metrics in steps.items():
         taken = 2 * step
         assert metrics["grpo_care/ema/optimizer_steps"] == taken
@@ -73,7 +83,7 @@ def test_the_bonus_decides_and_the_reference_follows(whole: tuple[GrpoCareStory,
         assert 0 < metrics["grpo_care/likelihood/inaccurate"] <= 0.95
         bonus = metrics["critic/rewards/mean"] - metrics["critic/score/mean"]
         assert bonus == pytest.approx(metrics["grpo_care/bonus/mean"], abs=1e-6)
-        assert_bonuses_follow_the_rule(story.rollouts(step))
+        assert_bonuses_follow_the_rule(killed.before.rollouts(step))
     assert any(metrics["grpo_care/bonus/rate"] > 0 for metrics in steps.values())
     assert any(
         0 < metrics.get("grpo_care/likelihood/accurate", 0) <= 0.95 for metrics in steps.values()
@@ -101,31 +111,44 @@ def assert_bonuses_follow_the_rule(rows: list[dict[str, Any]]) -> None:
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_been(
-    overrides: list[str], whole: tuple[GrpoCareStory, Run], tmp_path: Path
-) -> None:
-    """Killed in step 3 while it saves; step 2's checkpoint is one optimizer step behind an update.
+def test_a_killed_run_repeats_its_steps(killed: Killed) -> None:
+    """Steps 3 and 4 again; step 2's checkpoint is one optimizer step behind an update.
 
-    A reference that were built anew, or one that had lost its count, would give other bonuses.
+    A reference that were built anew, or one that had lost its count, would give other bonuses in
+    step 4, and so other weights behind it.
     """
-    story = GrpoCareStory(tmp_path, overrides)
-    at = Moments(tmp_path / "marks", Moment("saving", "hold", step=3))
-    with story.run(at.environment()) as run:
-        at.wait_for(run, "saving")
-        run.process.send_signal(signal.SIGKILL)
-        run.finish(SETTLED_S)
-        assert run.leftovers(SETTLED_S) == []
+    story = killed.story
     assert story.counts(2) == {"optimizer_steps": 4, "updates": 1}
 
     resumed = story.finish()
 
-    reference, uninterrupted = whole
     assert f"Resuming from {story.checkpoints / 'global_step_2'}," in resumed.log
-    assert_same_training(story, resumed, reference, uninterrupted, first=3)
-    assert story.counts(STEPS) == reference.counts(STEPS)
-    expected, found = (one.shard(STEPS, "reference") for one in (reference, story))
-    policy = story.shard(STEPS, "actor")
-    assert expected.keys() == found.keys() == policy.keys()
-    for name, weight in found.items():
-        assert torch.equal(weight, expected[name]), f"{name} of the reference"
-    assert any(not torch.equal(weight, policy[name]) for name, weight in found.items())
+    assert sorted(metrics_of(resumed)) == [3, STEPS]
+    assert_same_step(3, story, resumed, killed.before, killed.run)
+    assert_same_weights(killed.before.shard("actor"), story.shard("actor"))
+    assert story.counts(STEPS) == {"optimizer_steps": 8, "updates": 2}
+    policy, reference = (story.shard(model) for model in ("actor", "reference"))
+    assert reference.keys() == policy.keys()
+    assert any(not torch.equal(weight, policy[name]) for name, weight in reference.items())
+
+
+@pytest.mark.proof
+def test_a_killed_run_equals_one_that_was_never_stopped(
+    overrides: list[str], tmp_path: Path
+) -> None:
+    """Killed in the rollouts of step 3, which the reference scores behind its first update."""
+    whole = GrpoCareStory(tmp_path / "whole", overrides)
+    uninterrupted = whole.finish()
+    story = GrpoCareStory(tmp_path / "killed", overrides)
+    at = Moments(tmp_path / "marks", Moment("rollout", "hold", step=3, count=20))
+    with story.run(at.environment()) as run:
+        at.wait_for(run, "rollout")
+        run.process.send_signal(signal.SIGKILL)
+        run.finish(SETTLED_S)
+        assert run.leftovers(SETTLED_S) == []
+
+    resumed = story.finish()
+
+    assert_same_training(story, resumed, whole, uninterrupted, first=3)
+    assert_same_weights(whole.shard("reference"), story.shard("reference"))
+    assert story.counts(STEPS) == whole.counts(STEPS)

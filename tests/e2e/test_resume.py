@@ -1,56 +1,55 @@
-"""A run killed with SIGKILL and started again repeats, bit for bit, what it would have done.
+"""A run killed with SIGKILL and started again repeats, bit for bit, what it did before the kill.
 
-Equal in the steps behind the checkpoint: prompts and their names, responses, scores, reflections
-and their sources, roles and advantages, vLLM's, the actor's and the reference's log-probabilities,
-every metric that is not time, memory or speed, and the weights after the last step. With that,
-optimizer, learning rate, order of the data and random states came back too. It holds for seeded
-rollouts (`algorithm.care.seeded`) in fp32 on a CPU, on the same machine with the same number of
-cores. Not shown: anything on a GPU, where nobody has run it.
+It saves every second step, so two of the steps that it did are run again. Equal in them: prompts
+and their names, responses, scores, reflections and their sources, roles and advantages, vLLM's, the
+actor's and the reference's log-probabilities, every metric that is not time, memory or speed, and
+the weights after the last step. With that, optimizer, learning rate, order of the data and random
+states came back too. It holds for seeded rollouts (`algorithm.care.seeded`) in fp32 on a CPU, on
+the same machine with the same number of cores. Not shown: anything on a GPU, where nobody has run
+it.
 
-The other moments to be killed at are in `test_resume_proofs` (`make proofs`).
+The other moments to be killed at, and runs that were never stopped to compare with, are in
+`test_resume_proofs` (`make proofs`).
 """
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 import pytest
 
-from .moments import Moment, Moments
-from .resuming import SETTLED_S, Story, assert_same_steps
-from .running import Run
+from .resuming import (
+    STEPS,
+    Story,
+    assert_same_capture,
+    assert_same_step,
+    assert_same_weights,
+    killed_in_the_last_save,
+    metrics_of,
+)
 
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture(scope="module")
-def reference(overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Story, Run]:
-    """The uninterrupted run."""
-    story = Story(tmp_path_factory.mktemp("whole"), overrides)
-    return story, story.finish()
-
-
-def test_a_run_killed_while_it_saves_goes_on_from_the_last_whole_checkpoint(
-    overrides: list[str], reference: tuple[Story, Run], tmp_path: Path
+def test_a_run_killed_while_it_saves_repeats_its_steps_from_the_last_whole_checkpoint(
+    overrides: list[str], tmp_path: Path
 ) -> None:
-    """Killed in step 3 with one file written and one half written: 3 and 4 are run again."""
-    story = Story(tmp_path, overrides)
-    at = Moments(tmp_path / "marks", Moment("saving", "hold", step=3))
-    with story.run(at.environment()) as run:
-        at.wait_for(run, "saving")
-        run.process.send_signal(signal.SIGKILL)
-        run.finish(SETTLED_S)
-        assert run.leftovers(SETTLED_S) == []
-    half = story.checkpoints / "global_step_3"
-    assert list(half.rglob("*.pt"))
+    """Killed with the weights of step 4 written and the next file half: 3 and 4 are run again."""
+    story = Story(tmp_path / "run", overrides, save_every=2)
+    before = Story(tmp_path / "before", overrides)
+    killed = killed_in_the_last_save(story, before.folder)
 
     resumed = story.finish()
 
     assert f"Resuming from {story.checkpoints / 'global_step_2'}," in resumed.log
-    assert "global_step_3: its save was not finished" in resumed.log
-    assert_same_steps(story, resumed, *reference, first=3)
+    assert f"global_step_{STEPS}: its save was not finished" in resumed.log
+    assert sorted(metrics_of(resumed)) == [3, STEPS]
+    # The killed run got to write the metrics of step 3 only.
+    assert_same_step(3, story, resumed, before, killed)
+    assert before.rollouts(STEPS) == story.rollouts(STEPS)
+    assert_same_capture(before, story)
+    assert_same_weights(before.shard("actor"), story.shard("actor"))
     assert sorted(path.parent.name for path in story.checkpoints.rglob("complete.json")) == [
-        "global_step_3",
+        "global_step_2",
         "global_step_4",
     ]

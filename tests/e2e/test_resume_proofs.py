@@ -25,6 +25,7 @@ IN_STEP_3 = [
     Moment("rollout", "hold", step=3, count=20),
     # Two mini-batches a step: this is the second one of the third.
     Moment("update", "hold", count=6),
+    Moment("saving", "hold", step=3),
 ]
 
 
