@@ -15,8 +15,8 @@ from care_verl.doctor import node
 from care_verl.doctor.data_files import TRAIN, VALIDATION, files_of
 from care_verl.doctor.disk import Checkpoints, check_shared_memory
 from care_verl.doctor.finding import Check, Finding, Level
+from care_verl.doctor.inspection import findings_in
 from care_verl.doctor.models import is_path
-from care_verl.doctor.seams import findings_in
 
 CHECK = Check("cluster")
 _TIMEOUT_S = 600

@@ -11,10 +11,10 @@ from omegaconf import DictConfig
 from care_verl.doctor import cluster, data_files, data_rows, disk, golds, machine, memory
 from care_verl.doctor.composition import CompositionError, compose
 from care_verl.doctor.finding import Check, Finding
+from care_verl.doctor.inspection import SeamInspection
 from care_verl.doctor.lengths import Budgets, check_lengths
 from care_verl.doctor.models import check_model
 from care_verl.doctor.resources import Wanted, check_machine, check_nodes_resources
-from care_verl.doctor.seams import SeamInspection
 from care_verl.doctor.sizes import Sizes, check_sizes
 from care_verl.doctor.unknown_keys import check_added_keys
 from care_verl.doctor.validation import validated

@@ -1,11 +1,13 @@
 """Is the plugin active in this Python, and does it know every place of verl and vLLM it hooks into?
 
-Run as a module in a process of its own, which imports what a run imports and prints findings as
-JSON: what is active there is active in a run, and an import that fails does not end the doctor.
+Run as a module in a process of its own (`inspection`), which imports what a run imports and prints
+findings as JSON: what is active there is active in a run, and an import that fails does not end the
+doctor.
 
-No list of places stands here. The plugin's own guards run when the modules that it waits for are
+Five ways lead to the places. The plugin's own guards run when the modules that it waits for are
 imported (`platform.post_import`); its adapters import the names that they need from verl and vLLM;
-and a method that calls `super()` names what its base class must have.
+a method that calls `super()` names what its base class must have; the rollout server has guards of
+its own; and what the adapters rely on beyond that stands in tables (`care_verl.seams`).
 """
 
 from __future__ import annotations
@@ -13,59 +15,25 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
-import json
 import os
 import pkgutil
 import re
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from care_verl.doctor.finding import Check, Finding
+from care_verl.doctor.finding import Finding
+from care_verl.doctor.inspection import CHECK, as_line
+from care_verl.seams import SEAMS, Seam
 
-CHECK = Check("plugin")
 POLICY = "VERL_USE_EXTERNAL_PLUGINS"
-_MARK = "care-verl doctor:"
 _ADAPTERS = ("care_verl.training", "care_verl.rollout")
 _HOSTS = ("verl.", "vllm.")
 _DISPENSABLE = ("torchvision.", "torchcodec.")
 _CALLED = re.compile(r"\bsuper\(\)\.(\w+)\(")
-_TIMEOUT_S = 600
 _REMEDY = "install verl 0.9.1 and the vLLM it was tried with, or adapt care-verl to these releases"
-
-
-class SeamInspection:
-    """The inspection in a process of its own, started at once and read later."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "care_verl.doctor.seams"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def findings(self) -> list[Finding]:
-        """Wait for the end. Raises subprocess.TimeoutExpired after ten minutes."""
-        output, _ = self._process.communicate(timeout=_TIMEOUT_S)
-        return findings_in(output, self._process.returncode)
-
-
-def findings_in(output: str, status: int) -> list[Finding]:
-    """What the module printed, among whatever the libraries printed."""
-    for line in output.splitlines():
-        if line.startswith(_MARK):
-            return [Finding.from_mapping(item) for item in json.loads(line[len(_MARK) :])]
-    last = output.strip().splitlines()[-1:] or ["no output"]
-    return [
-        CHECK.error(
-            f"`{sys.executable} -m care_verl.doctor.seams` ended with status {status}: {last[0]}",
-            "run that command and mend what its traceback names; verl cannot be imported here",
-        )
-    ]
 
 
 def inspect_plugin() -> list[Finding]:
@@ -76,7 +44,12 @@ def inspect_plugin() -> list[Finding]:
         return [_inactive()]
     problems = [
         problem
-        for action in (_imported_by_the_hooks, _imported_by_the_adapters, _engine_guards)
+        for action in (
+            _imported_by_the_hooks,
+            _imported_by_the_adapters,
+            _engine_guards,
+            _in_the_tables,
+        )
         for problem in action()
     ]
     try:
@@ -110,11 +83,11 @@ def _imported_by_the_hooks() -> Iterator[Finding]:
     """Import what hooks wait for, so that their guards run."""
     from care_verl.platform import post_import
 
-    while waiting := list(post_import._waiting):
+    while waiting := post_import.awaited():
         for name in waiting:
             yield from _attempt(name, partial(importlib.import_module, name))
             # Awaited but not installed, or refused by its guard: nothing more will come.
-            post_import._waiting.pop(name, None)
+            post_import.forget(name)
 
 
 def _imported_by_the_adapters() -> Iterator[Finding]:
@@ -170,6 +143,20 @@ async def _check_engine_client() -> None:
     await EngineWatch(engine, "the doctor").died()
 
 
+def _in_the_tables() -> Iterator[Finding]:
+    """Every seam that is not as known; for a module that cannot be imported, that only."""
+    for module in dict.fromkeys(seam.module for seam in SEAMS):
+        failure = list(_attempt(module, partial(importlib.import_module, module)))
+        yield from failure or _faults(seam for seam in SEAMS if seam.module == module)
+
+
+def _faults(seams: Iterable[Seam]) -> Iterator[Finding]:
+    for seam in seams:
+        fault = seam.fault()
+        if fault is not None:
+            yield CHECK.error(fault, seam.remedy)
+
+
 def _attempt(what: str, action: Callable[[], object]) -> Iterator[Finding]:
     """A finding if the action fails, unless a package that can be done without does not load."""
     try:
@@ -183,4 +170,4 @@ def _attempt(what: str, action: Callable[[], object]) -> Iterator[Finding]:
 
 
 if __name__ == "__main__":
-    print(_MARK + json.dumps([finding.to_mapping() for finding in inspect_plugin()]))
+    print(as_line(inspect_plugin()))

@@ -54,6 +54,16 @@ def when_imported(module_name: str, callback: Callback) -> None:
         callback(module)
 
 
+def awaited() -> list[str]:
+    """Modules that callbacks wait for, in the order of registration."""
+    return list(_waiting)
+
+
+def forget(module_name: str) -> None:
+    """Drop what waits for `module_name`: its callbacks will not be called."""
+    _waiting.pop(module_name, None)
+
+
 def _is_initializing(module: ModuleType) -> bool:
     return getattr(getattr(module, "__spec__", None), "_initializing", False)
 

@@ -16,6 +16,7 @@ from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopWorkerTQ
 
 from care_verl.logs import logger_of
 from care_verl.training.activation import require_active
+from care_verl.training.actor_classes import plain_class
 from care_verl.training.failures import discard_group, one_line
 from care_verl.training.media_cache import MediaCache
 from care_verl.training.seeding import Seeding
@@ -23,8 +24,7 @@ from care_verl.vocabulary import end_token_ids, vocab_bytes
 
 logger = logger_of(__name__)
 
-# Ray forbids to subclass an actor class; the plain class stands behind it.
-_WorkerBase: Any = AgentLoopWorkerTQ.__ray_metadata__.modified_class.__ray_actor_class__
+_WorkerBase: Any = plain_class(AgentLoopWorkerTQ)
 
 
 @dataclass

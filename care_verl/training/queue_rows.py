@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import torch
 import transfer_queue as tq
-from tensordict import TensorDict
+from tensordict import NonTensorData, TensorDict
 from transfer_queue import KVBatchMeta
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
@@ -19,7 +19,7 @@ def plain(value: Any) -> Any:
     """A value as it was put: what is no tensor comes back wrapped from some calls, bare from
     others.
     """
-    return value if isinstance(value, torch.Tensor) else getattr(value, "data", value)
+    return value.data if isinstance(value, NonTensorData) else value
 
 
 def clear_masks(

@@ -12,6 +12,7 @@ from verl.single_controller.base.decorator import Dispatch, register
 from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
 
 from care_verl.training.activation import require_active
+from care_verl.training.actor_classes import plain_class
 from care_verl.training.position_ids import join_along_tokens
 
 
@@ -56,9 +57,3 @@ def our_workers(
         for role, actor_class in role_workers.items()
         if plain_class(actor_class) is ActorRolloutRefWorker
     }
-
-
-def plain_class(actor_class: Any) -> type:
-    """The class behind a Ray actor class."""
-    plain: type = actor_class.__ray_metadata__.modified_class.__ray_actor_class__
-    return plain

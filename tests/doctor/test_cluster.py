@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -16,11 +15,12 @@ from care_verl.doctor import examination, seams
 from care_verl.doctor.cluster import Questions, address_of, ask_nodes, check_nodes, runtime_env_of
 from care_verl.doctor.disk import Checkpoints
 from care_verl.doctor.finding import Check
+from care_verl.doctor.inspection import as_line
 
 from .told import all_well, the_error
 
 GIB = 2**30
-ACTIVE = seams._MARK + json.dumps([Check("plugin").ok("active").to_mapping()])
+ACTIVE = as_line([Check("plugin").ok("active")])
 
 
 def answer(host: str, **changes: Any) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def test_a_node_without_the_package() -> None:
 
 def test_a_node_without_the_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(seams.POLICY, "none")
-    off = seams._MARK + json.dumps([seams._inactive().to_mapping()])
+    off = as_line([seams._inactive()])
     findings = check_nodes([answer("a"), answer("b", plugin=(0, off))], 2, None)
     assert "on b: " in the_error(findings, "b: verl in this Python does not load").change
 

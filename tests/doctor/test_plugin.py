@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import pytest
 
 from care_verl.doctor import examination, seams
 from care_verl.doctor.finding import Check
-from care_verl.doctor.seams import findings_in
+from care_verl.doctor.inspection import as_line, findings_in
 
 from .told import all_well, the_error
 
@@ -60,11 +59,12 @@ when_imported('verl.utils.config', change)
 
 @pytest.mark.slow
 def test_places_that_the_adapters_need_and_verl_no_longer_has() -> None:
-    """What a method of ours goes on from, and what a guard of the rollout reads."""
+    """What a method of ours goes on from, what a guard of the rollout reads, a seam's function."""
     changed = """
 from care_verl.platform import when_imported
 def lose(module):
     del module.PPOTrainer._balance_batch
+    module.PPOTrainer._update_actor = module.PPOTrainer._compute_metrics
 when_imported('verl.trainer.ppo.v1.trainer_base', lose)
 def change(module):
     module.AsyncMPClient._call_utility_async = module.AsyncMPClient.__init__
@@ -74,6 +74,11 @@ when_imported('vllm.v1.engine.core_client', change)
     lost = "CareTrainer goes on from PPOTrainerSync._balance_batch"
     assert [each for each in findings if each.found.startswith(lost)]
     the_error(findings, "vLLM's engine client", "does not recognise it")
+    padded = the_error(findings, "seam 'the balanced batch is padded to our multiple'")
+    assert "has no attribute '_balance_batch'" in padded.found
+    told = the_error(findings, "seam 'what an update is told'", '\'"calculate_entropy": calc')
+    assert told.change.endswith("adapt care_verl.training.trainer")
+    the_error(findings, "seam 'trainer._update_actor'", "takes (self, batch, metrics, timing_raw")
     assert all("verl 0.9.1" in each.change for each in findings)
 
 
@@ -97,8 +102,8 @@ def test_an_inspection_that_breaks_off_is_a_finding() -> None:
 
 
 def test_findings_are_read_among_other_lines() -> None:
-    items = json.dumps([Check("plugin").ok("active").to_mapping()])
-    assert all_well(findings_in(f"INFO something\n{seams._MARK}{items}\nbye", 0))
+    line = as_line([Check("plugin").ok("active")])
+    assert all_well(findings_in(f"INFO something\n{line}\nbye", 0))
 
 
 def test_a_method_that_goes_on_from_nothing() -> None:

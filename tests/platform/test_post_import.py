@@ -11,8 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from care_verl.platform import post_import
-from care_verl.platform.post_import import when_imported
+from care_verl.platform.post_import import awaited, forget, when_imported
 
 Write = Callable[..., str]
 
@@ -34,7 +33,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     yield write
     for name in names:
         sys.modules.pop(name, None)
-        post_import._waiting.pop(name, None)
+        forget(name)
 
 
 def test_waits_for_the_import(write: Write) -> None:
@@ -136,10 +135,20 @@ def test_packages_and_submodules(write: Write) -> None:
     assert seen == [part, package]
 
 
+def test_a_module_that_is_forgotten_is_awaited_no_more(write: Write) -> None:
+    name = write("")
+    when_imported(name, lambda module: pytest.fail("called"))
+    assert name in awaited()
+    forget(name)
+    importlib.import_module(name)
+    assert name not in awaited()
+    forget(name)
+
+
 def test_a_missing_module_stays_missing() -> None:
     when_imported("no_such_module_anywhere", lambda module: None)
     try:
         with pytest.raises(ModuleNotFoundError):
             importlib.import_module("no_such_module_anywhere")
     finally:
-        del post_import._waiting["no_such_module_anywhere"]
+        forget("no_such_module_anywhere")

@@ -79,6 +79,12 @@ def _plain(value: Any) -> Any:
     return value.data if isinstance(value, NonTensorData) else value
 
 
+def nested(*rows: Sequence[float]) -> torch.Tensor:
+    """Rows of float32 as verl lays them out."""
+    tensors = [torch.tensor(row, dtype=torch.float32) for row in rows]
+    return torch.nested.as_nested_tensor(tensors, layout=torch.jagged)
+
+
 class MemoryQueue:
     """The calls of `transfer_queue` that the adapters make, in memory and in this process."""
 

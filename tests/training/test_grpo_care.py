@@ -25,13 +25,13 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.algorithm.spans import TagSpec, answer_tokens, token_spans
+from care_verl.training.actor_classes import plain_class
 from care_verl.training.group_worker import GroupWorker
 from care_verl.training.grpo_care.agent_loop import GrpoCareAgentLoopWorker
 from care_verl.training.grpo_care.rows import GRPO_CARE, AnsweredRow, ScoredStep, read_share
 from care_verl.training.grpo_care.trainer import GrpoCareTrainer
 from care_verl.training.grpo_care.worker import GrpoCareActorRolloutRefWorker
 from care_verl.training.reward_manager import CareRewardManager
-from care_verl.training.run_worker import plain_class
 from tests.validation import validate
 
 from .samples import MALFORMED, WELL_FORMED, MemoryQueue, agent_output

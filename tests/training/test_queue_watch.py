@@ -5,7 +5,6 @@ How Ray reports the death of the real ones is shown end to end (`make proofs`).
 
 from __future__ import annotations
 
-import inspect
 import signal
 import threading
 import time
@@ -63,6 +62,7 @@ def test_after_the_run_the_queue_may_die(dying: None, monkeypatch: pytest.Monkey
 
 
 def test_the_queues_actors_are_where_they_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That the queue puts them there stands in `care_verl.seams.queue`."""
     monkeypatch.setattr(transfer_queue.interface, "_TQ_CONTROLLER", "c")
     monkeypatch.setattr(
         transfer_queue.interface, "_TQ_STORAGE", {"SimpleStorage": {0: "s0", 1: "s1"}}
@@ -72,9 +72,6 @@ def test_the_queues_actors_are_where_they_are_looked_for(monkeypatch: pytest.Mon
         "storage of the queue 0": "s0",
         "storage of the queue 1": "s1",
     }
-    source = inspect.getsource(transfer_queue.interface)
-    assert "_TQ_STORAGE[backend_name] = backend_resources" in source
-    assert "_TQ_CONTROLLER = TransferQueueController.options(" in source
 
 
 def test_other_backends_are_watched_by_their_controller(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,13 +23,13 @@ from verl.utils.config import validate_config
 from verl.workers.engine_workers import TrainingWorker
 
 from care_verl.algorithm import CareConfig
+from care_verl.training.actor_classes import plain_class
 from care_verl.training.batching import data_parallel_size, rows_multiple
 from care_verl.training.dropping import drop_rows
 from care_verl.training.failures import failed_groups_limit
 from care_verl.training.fields import CARE, EMBEDDING, IN_S_STAR
 from care_verl.training.policy_loss import CLIPPED, RATIO, TRAINED, clip_rate, skipped_updates
 from care_verl.training.queue_rows import MASKS
-from care_verl.training.run_worker import plain_class
 from care_verl.training.trainer import CareTrainer
 from care_verl.training.worker import CareActorRolloutRefWorker, CareTrainingWorker
 

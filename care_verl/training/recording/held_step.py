@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import transfer_queue as tq
-from tensordict import NonTensorData
 from torch import Tensor
 from transfer_queue import KVBatchMeta
 
 from care_verl.algorithm import CareAdvantages
+from care_verl.training.queue_rows import plain
 from care_verl.training.rows import StepRows
 from care_verl.training.token_credit import Fields
 
@@ -86,4 +86,4 @@ def _columns(keys: list[str], partition_id: str, names: Sequence[str]) -> dict[s
 def _values(column: Any) -> list[Any]:
     if isinstance(column, Tensor):
         return list(column.unbind())
-    return [value.data if isinstance(value, NonTensorData) else value for value in column]
+    return [plain(value) for value in column]
