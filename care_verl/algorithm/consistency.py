@@ -26,6 +26,7 @@ class GrpoCareAdvantages:
     """What one batch of B rows in N groups becomes.
 
     advantage: float64 [B], exactly 0 where all rewards of a group are equal.
+    base: float64 [B], the advantage that the reward alone would give, without any bonus.
     bonus: float64 [B], 0 for a row that gets none.
     accurate: bool [B], the rows that were compared with each other.
     likelihood: float64 [B], as given, clamped from above; NaN for a row without one.
@@ -33,6 +34,7 @@ class GrpoCareAdvantages:
     """
 
     advantage: Tensor
+    base: Tensor
     bonus: Tensor
     accurate: Tensor
     likelihood: Tensor
@@ -94,8 +96,14 @@ def grpo_care_advantages(
     likelihood = likelihood.detach().double().cpu().clamp(max=config.confidence_upper_bound)
     accurate = accurate_rows(acc, group, config)
     bonus = consistency_bonus(acc, accurate, likelihood, group, config)
-    advantage = _scores(reward + bonus, group, config.eps)
-    return GrpoCareAdvantages(advantage, bonus, accurate, likelihood, group)
+    return GrpoCareAdvantages(
+        advantage=_scores(reward + bonus, group, config.eps),
+        base=_scores(reward, group, config.eps),
+        bonus=bonus,
+        accurate=accurate,
+        likelihood=likelihood,
+        group=group,
+    )
 
 
 def accurate_rows(acc: Tensor, group: Tensor, config: GrpoCareConfig) -> Tensor:

@@ -9,8 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from care_verl.algorithm.settings import Choice, Flag, Real, TagName, Whole, setting
+from care_verl.algorithm.config import RecordsConfig
+from care_verl.algorithm.settings import Choice, Flag, Real, TagName, Whole, section, setting
 from care_verl.algorithm.tags import TagSettings
+
+
+@dataclass(frozen=True)
+class GrpoCareRecordsConfig(RecordsConfig):
+    """CARE's settings of the record, under the key of this method."""
+
+    KEY: ClassVar[str] = "algorithm.grpo_care.records"
 
 
 @dataclass(frozen=True)
@@ -69,3 +77,4 @@ class GrpoCareConfig(TagSettings):
         "ours",
         "decode each rollout with a seed of its own, so that a resumed run repeats it",
     )
+    records: GrpoCareRecordsConfig = section(GrpoCareRecordsConfig)

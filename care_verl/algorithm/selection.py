@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,13 @@ from care_verl.algorithm.reward import is_positive
 KINDS = ("mixed", "all_wrong", "all_right")
 """Names of the group kinds; their positions are the codes in `Selection.kind`."""
 MIXED, ALL_WRONG, ALL_RIGHT = range(3)
+
+
+def kind_of(right: Sequence[bool]) -> str:
+    """The kind of one group, of whose originals it is said which are right."""
+    if not any(right):
+        return KINDS[ALL_WRONG]
+    return KINDS[ALL_RIGHT if all(right) else MIXED]
 
 
 @dataclass(frozen=True)

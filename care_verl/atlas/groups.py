@@ -33,22 +33,31 @@ class Group:
         return str(self.rows[0]["kind"])
 
     @property
-    def k_prime(self) -> int:
-        return int(self.rows[0]["k_prime"])
+    def has_roles(self) -> bool:
+        """Whether its rows are anchor and negatives; those of GRPO-CARE are not."""
+        return self.rows[0]["role"] is not None
 
     @property
-    def k_s(self) -> int:
-        return int(self.rows[0]["k_s"])
+    def k_prime(self) -> int | None:
+        """None without roles."""
+        value: int | None = self.rows[0]["k_prime"]
+        return value
+
+    @property
+    def k_s(self) -> int | None:
+        """None without roles."""
+        value: int | None = self.rows[0]["k_s"]
+        return value
 
     @property
     def skipped(self) -> bool:
         """Nothing is learned from the group."""
-        return self.k_s == 0
+        return self.k_s == 0 if self.has_roles else not any(r["advantage"] for r in self.rows)
 
     @property
     def rescued(self) -> bool:
-        """All originals are wrong, and the group is learned from all the same (Section 3.7)."""
-        return self.kind == "all_wrong" and not self.skipped
+        """All originals are wrong, and CARE learns from the group all the same (Section 3.7)."""
+        return self.kind == "all_wrong" and self.has_roles and not self.skipped
 
     @property
     def repaired(self) -> bool:
@@ -85,7 +94,12 @@ class Group:
 
     @property
     def compared(self) -> tuple[Row, ...]:
-        """The hard negatives by d_cos, then reflections; the source of one is among them always."""
+        """The hard negatives by d_cos, then reflections; the source of one is among them always.
+
+        Without roles all rows: the accurate ones, then the others, the likelier the earlier.
+        """
+        if not self.has_roles:
+            return tuple(sorted(self.rows, key=_likeliest))
         hard = [row for row in self.originals if row["role"] == "negative" or row["is_source"]]
         hard = [row for row in hard if row is not self.anchor]
         return (*sorted(hard, key=_distance), *self.reflections)
@@ -99,6 +113,10 @@ class Group:
 
 def is_reflection(row: Row) -> bool:
     return int(row["reflected_from"]) >= 0
+
+
+def _likeliest(row: Row) -> tuple[bool, float]:
+    return not row["accurate"], -float(row["answer_likelihood"] or 0.0)
 
 
 def _distance(row: Row) -> float:

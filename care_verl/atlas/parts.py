@@ -7,6 +7,9 @@ from care_verl.atlas.groups import Group, Row, is_reflection
 
 def kind_of(group: Group) -> str:
     """The kind of a group with what came of it."""
+    if not group.has_roles:
+        name = group.kind.replace("_", "-")
+        return f"{name}-even" if group.skipped else f"{name}-uneven"
     if group.kind == "all_wrong":
         return "rescued" if group.rescued else "all-wrong"
     if group.kind == "all_right":
@@ -16,6 +19,8 @@ def kind_of(group: Group) -> str:
 
 def part_of(group: Group, row: Row) -> tuple[str, str]:
     """A row's part in words, and for colours and filters."""
+    if not group.has_roles:
+        return _consistency(row)
     if row["role"] == "anchor":
         return ("Pseudo-anchor", "pseudo-anchor") if group.rescued else ("Anchor", "anchor")
     if row is group.anchor:
@@ -27,8 +32,18 @@ def part_of(group: Group, row: Row) -> tuple[str, str]:
     return {"negative": "Hard negative", "outside": "Outside the update"}[row["role"]], row["role"]
 
 
+def _consistency(row: Row) -> tuple[str, str]:
+    if not row["accurate"]:
+        return "Not accurate", "inaccurate"
+    return ("Accurate, with bonus", "bonus") if row["bonus"] else ("Accurate, no bonus", "no-bonus")
+
+
 def note_on(group: Group, row: Row) -> str:
     """What else there is to say of a row's part; empty for most."""
+    if not group.has_roles:
+        return (
+            "" if row["answer_likelihood"] is not None else "it has no answer, and so no likelihood"
+        )
     if row["role"] == "anchor" and group.rescued:
         return "wrong, and the likeliest of the failures"
     if row["is_source"] and row["role"] == "outside":

@@ -15,6 +15,7 @@ from care_verl.records.files import RunRecord, StepRecord
 _LIGHT = [
     *("uid", "session", "reflected_from", "is_source", "question", "gold", "images"),
     *("data_source", "index", "kind", "role", "acc", "k_prime", "k_s", "d_cos", "rgr_outcome"),
+    "advantage",
 ]
 
 

@@ -90,7 +90,7 @@ class GroupView:
     @property
     def facets(self) -> list[str]:
         """What the group may be filtered by."""
-        return [f"kind:{self.kind}", f"rgr:{self.group.rgr}"]
+        return [f"kind:{self.kind}", *([f"rgr:{self.group.rgr}"] if self.group.has_roles else [])]
 
 
 def view_of(group: Group, picture_of: PictureOf) -> GroupView:

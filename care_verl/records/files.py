@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from care_verl.records.schema import FORMAT, HEADER, ROW, RUN, VERSION, RecordError
+from care_verl.records.schema import FORMAT, HEADER, READABLE, ROW, RUN, RecordError
 
 FOLDER = "records"
 IMAGES = "images"
@@ -80,7 +80,8 @@ class RunRecord:
                 return cls(folder)
         raise RecordError(
             f"{path} holds no record; expected {step_name(1)} and the like, there or in its "
-            f"folder {FOLDER!r}. A run writes them unless algorithm.care.records.every = 0"
+            f"folder {FOLDER!r}. A run of CARE or GRPO-CARE writes them unless its setting "
+            "records.every is 0"
         )
 
     @cached_property
@@ -140,10 +141,10 @@ class RunRecord:
 def _header(path: Path, metadata: dict[bytes, bytes]) -> dict[str, Any]:
     header: dict[str, Any] = json.loads(metadata.get(HEADER, b"{}"))
     found = header.get("format"), header.get("version")
-    if found != (FORMAT, VERSION):
+    if found[0] != FORMAT or found[1] not in READABLE:
         raise RecordError(
             f"{path} holds {found[0]!r} of version {found[1]!r}; expected {FORMAT!r} of version "
-            f"{VERSION}"
+            f"{' or '.join(map(str, READABLE))}"
         )
     return header
 

@@ -1,9 +1,13 @@
-"""What is in the files of a record, version 1.
+"""What is in the files of a record, version 2.
 
 A step's file, `step_000012.parquet`, has one row for each response that was rolled out, dropped
 ones and reflections too, in the order of groups and sessions. What belongs to the step as a whole
 stands in the file's metadata. Fields are only added within a version; a reader takes the columns it
 knows.
+
+Version 2 has rows of GRPO-CARE as well, in which columns are null that version 1 promised never to
+be. In files of CARE they are not, so that a reader of version 2 reads those of version 1 as they
+are.
 """
 
 from __future__ import annotations
@@ -11,7 +15,8 @@ from __future__ import annotations
 import pyarrow as pa
 
 FORMAT = "care-verl record"
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
 HEADER = b"care_verl.record"
 """Key of a file's metadata: JSON with `format`, `version`, `step`, `start`, the number n of the
 `run_<n>.parquet` it belongs to, and `metrics`, the step's metrics as verl logs them, by name."""
@@ -53,19 +58,25 @@ ROW = pa.schema(
         pa.field("pred", pa.string()),
         pa.field("read", pa.string()),
         pa.field("rule", pa.string()),
-        # What CARE made of it.
+        # What the method made of it; null where only the other one has such a thing.
         pa.field("kind", pa.string(), nullable=False),
-        pa.field("role", pa.string(), nullable=False),
-        pa.field("is_source", pa.bool_(), nullable=False),
-        pa.field("k_prime", pa.int32(), nullable=False),
-        pa.field("k_s", pa.int32(), nullable=False),
+        pa.field("role", pa.string()),
+        pa.field("is_source", pa.bool_()),
+        pa.field("k_prime", pa.int32()),
+        pa.field("k_s", pa.int32()),
         pa.field("d_cos", pa.float32()),
         pa.field("rank", pa.int32()),
-        pa.field("advantage_raw", pa.float32(), nullable=False),
+        pa.field("advantage_raw", pa.float32()),
         pa.field("advantage", pa.float32(), nullable=False),
         pa.field("credit", pa.list_(pa.float32())),
+        # GRPO-CARE's own. Likelihoods are compared with each other, and kept as they were.
+        pa.field("accurate", pa.bool_()),
+        pa.field("answer_tokens", _SPAN),
+        pa.field("answer_likelihood", pa.float64()),
+        pa.field("bonus", pa.float32()),
+        pa.field("advantage_base", pa.float32()),
         # Sums of log-probabilities over the decoded tokens.
-        pa.field("logp_rollout", pa.float32(), nullable=False),
+        pa.field("logp_rollout", pa.float32()),
         pa.field("logp_old", pa.float32()),
         pa.field("logp_ref", pa.float32()),
         # RGR; `rgr_*` stand on the reflected row, a reason for none on its source.
@@ -97,15 +108,16 @@ MEANING = {
     "answer": "tokens of the answer, without its tags",
     "tags": "tokens of the tags that are there",
     "end": "number of text tokens; the end-of-sequence token stands there, if any",
-    "acc": "1 where the verifier calls the answer right, else 0",
+    "acc": "1 where the verifier calls the answer right, else 0; with GRPO-CARE a reward function "
+    "of your own may say something between",
     "fmt": "1 where the response has the required form, else 0; null with another verifier",
-    "reward": "the shaped reward (Eq. 1)",
+    "reward": "the shaped reward (Eq. 1), before any bonus",
     "pred": "the answer as written; null, as the next two, with a verifier that does not say",
     "read": "the answer as the verifier understood it",
     "rule": "the rule that compared it",
-    "kind": "of the group: " + ", ".join(GROUP_KINDS),
-    "role": "in the group's update: anchor (the pseudo-anchor in an all-wrong group), negative, "
-    "positive (a successful reflection), outside",
+    "kind": "of the group: " + ", ".join(GROUP_KINDS) + "; a row is right with acc 1",
+    "role": "CARE: in the group's update: anchor (the pseudo-anchor in an all-wrong group), "
+    "negative, positive (a successful reflection), outside",
     "is_source": "whether the group's reflection was made from this row",
     "k_prime": "K', hard negatives of the group before any reflection",
     "k_s": "K_S, negatives of the group's update; 0 where it is skipped",
@@ -114,10 +126,19 @@ MEANING = {
     "null for others",
     "advantage_raw": "A_raw (Eq. 7); 0 outside the update",
     "advantage": "A, as the optimizer sees it; 0 outside the update",
-    "credit": "the token advantages a_t (Eq. 11); null for rows that are not updated",
-    "logp_rollout": "the rollout engine's",
+    "credit": "the token advantages a_t: Eq. 11, with GRPO-CARE A on every decoded token; null for "
+    "rows that are not updated",
+    "accurate": "GRPO-CARE: whether the row was compared with the group's other accurate rows",
+    "answer_tokens": "GRPO-CARE: tokens that carry the answer, pieces of tags beside it included; "
+    "null without an answer",
+    "answer_likelihood": "GRPO-CARE: exp of the mean log-probability of these tokens under the "
+    "moving reference, held at `confidence_upper_bound`; null without an answer",
+    "bonus": "GRPO-CARE: the consistency bonus on top of the reward; 0 where none was given",
+    "advantage_base": "GRPO-CARE: what A would be without any bonus; the rest of A is the bonuses'",
+    "logp_rollout": "the rollout engine's; null where it returns none, which CARE does not allow",
     "logp_old": "the actor's before the update; null for dropped rows",
-    "logp_ref": "the reference policy's; null for dropped rows, and without a KL term",
+    "logp_ref": "the reference policy's, with GRPO-CARE the moving reference's; null for dropped "
+    "rows, and without a KL term",
     "rgr_prefix_tokens": "tokens given to a reflection: opening tag, failed rationale, cue",
     "rgr_cue": "the cue's text; null where the mode has none",
     "rgr_outcome": "of a reflection: succeeded or failed; skipped on a source without one",

@@ -65,6 +65,7 @@ def _rollout(row: RawRow, session: int, reward: float, acc: float, reading: Read
         answer_len=text.answer_len,
         rationale=text.rationale,
         advantage=row.advantage,
+        likelihood=row.likelihood,
     )
 
 
@@ -75,6 +76,16 @@ def number(value: Any, name: str) -> float:
     if not math.isfinite(value):
         raise UnusableError(f"{name} is {value}, expected a finite number")
     return float(value)
+
+
+def likelihood(value: Any, name: str) -> float:
+    """A probability, or NaN for null: a row without an answer. Raises UnusableError otherwise."""
+    if value is None:
+        return math.nan
+    found = number(value, name)
+    if not 0 <= found <= 1:
+        raise UnusableError(f"{name} is {found:g}, expected 0 to 1")
+    return found
 
 
 def _reward(row: RawRow, names: tuple[str, ...]) -> float:

@@ -39,7 +39,7 @@ class Outcome:
     failure_share: of Σ|A|, from rows with acc ≠ 1; None where Σ|A| is 0.
     silent_groups: all of whose A are 0. opposite: rows whose A has the other sign than under GRPO;
     gained: rows with A = 0 under GRPO only; lost: with A = 0 here only.
-    mean_size: mean |A| of updated rows. incomplete: see `Replayed`.
+    mean_size: mean |A| of updated rows. incomplete, read: see `Replayed`.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Outcome:
     lost: int
     mean_size: float | None
     incomplete: int
+    read: int
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Comparison:
     """groups: their number by kind. sizes: smallest and largest number of originals in one.
 
     recorded_distance: largest |A − A of the record| of CARE, where the settings are the run's.
+    consistency_distance: the same of GRPO-CARE, where the file is of such a run.
     sign_agreement: share of rows whose advantage in another framework's dump has the sign that
     GRPO gives it here; None where the dump has none.
     """
@@ -73,6 +75,7 @@ class Comparison:
     stands: Stands
     without_rationale: int
     recorded_distance: float | None
+    consistency_distance: float | None
     sign_agreement: float | None
 
 
@@ -83,7 +86,8 @@ def compare(dump: Dump, changes: Changes) -> Comparison:
     same = all(getattr(config, name) == getattr(dump.config, name) for name in ("K", "M", "rescue"))
     ours, stands = care(batch, config, selection_as_recorded=same)
     plain = grpo(batch)
-    replayed = [plain, dapo(batch), grpo_care(batch), ours]
+    consistent = grpo_care(batch, dump.consistency)
+    replayed = [plain, dapo(batch), consistent, ours]
     count = batch.per_group(np.ones_like(batch.acc), batch.original)
     known = batch.original if stands.words else np.zeros_like(batch.original)
     empty = np.array([row.think_len == 0 for row in batch.rollouts])
@@ -95,7 +99,8 @@ def compare(dump: Dump, changes: Changes) -> Comparison:
         config=config,
         stands=stands,
         without_rationale=int((empty & known).sum()),
-        recorded_distance=_distance(batch, ours.advantage) if config == dump.config else None,
+        recorded_distance=_distance(batch, ours, config == dump.config and _of_care(batch)),
+        consistency_distance=_distance(batch, consistent, _of_grpo_care(batch)),
         sign_agreement=_agreement(batch, plain.advantage),
     )
 
@@ -119,15 +124,26 @@ def _outcome(batch: Batch, replayed: Replayed, plain: Floats) -> Outcome:
         lost=int((~updated & (plain != 0)).sum()),
         mean_size=total / int(updated.sum()) if updated.any() else None,
         incomplete=replayed.incomplete,
+        read=replayed.read,
     )
 
 
-def _distance(batch: Batch, advantage: Floats) -> float | None:
-    """Over the rows of a record."""
-    if not any(row.recorded is not None for row in batch.rollouts):
+def _of_care(batch: Batch) -> bool:
+    """Whether the rows are of a record of CARE."""
+    return any(row.recorded is not None for row in batch.rollouts)
+
+
+def _of_grpo_care(batch: Batch) -> bool:
+    """Whether the rows are of a GRPO-CARE run, and all have their advantage."""
+    return all(row.likelihood is not None and row.advantage is not None for row in batch.rollouts)
+
+
+def _distance(batch: Batch, replayed: Replayed, comparable: bool) -> float | None:
+    """The largest distance to the advantages that the file has; None where it has others'."""
+    if not comparable:
         return None
-    recorded = np.array([row.advantage for row in batch.rollouts], dtype=np.float64)
-    return float(np.abs(advantage - recorded).max())
+    told = np.array([row.advantage for row in batch.rollouts], dtype=np.float64)
+    return float(np.abs(replayed.advantage - told).max())
 
 
 def _agreement(batch: Batch, plain: Floats) -> float | None:
@@ -135,7 +151,10 @@ def _agreement(batch: Batch, plain: Floats) -> float | None:
     pairs = [
         (row.advantage, ours)
         for row, ours in zip(batch.rollouts, plain, strict=True)
-        if row.advantage is not None and row.recorded is None and row.reflected_from < 0
+        if row.advantage is not None
+        and row.recorded is None
+        and row.likelihood is None
+        and row.reflected_from < 0
     ]
     if not pairs:
         return None

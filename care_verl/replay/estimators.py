@@ -24,12 +24,14 @@ class Replayed:
 
     advantage: [B]; counted: [B], the rows that the estimator would have rolled out.
     incomplete: groups for which the data do not hold all that the estimator reads.
+    read: groups for which they hold what other data lack.
     """
 
     name: str
     advantage: Floats
     counted: Bools
     incomplete: int = 0
+    read: int = 0
 
 
 def grpo(batch: Batch) -> Replayed:
@@ -47,22 +49,26 @@ def dapo(batch: Batch) -> Replayed:
     return Replayed("DAPO", np.where(uneven[batch.group], advantage, 0.0), batch.original)
 
 
-def grpo_care(batch: Batch) -> Replayed:
-    """GRPO-CARE as far as rewards alone determine it, with its default settings (margin 0).
+def grpo_care(batch: Batch, settings: GrpoCareConfig) -> Replayed:
+    """GRPO-CARE, exact where the data have the reference's likelihood of every answer of a group.
 
-    The consistency bonus, half of the accuracy, goes to accurate rows whose answer the reference
-    model finds at least as likely, given the rationale, as it does on average over the group's
-    accurate rows. The only accurate row of a group is its own average and has it for certain. With
-    two or more the likelihoods decide, which replay does not read: such a group is replayed without
-    the bonus and counted as incomplete.
+    The consistency bonus goes to accurate rows whose answer the reference model finds at least as
+    likely, given the rationale, as it does on average over the group's accurate rows. Groups that
+    have these likelihoods are `read`. Without them rewards decide as far as they can: the only
+    accurate row of a group is its own average and has the bonus for certain; a group with two or
+    more is replayed without it and counted as incomplete.
     """
-    settings, rows = GrpoCareConfig(), batch.original
+    rows = batch.original
     acc, group = torch.from_numpy(batch.acc[rows]), torch.from_numpy(batch.group[rows])
     accurate = np.zeros_like(rows)
     accurate[rows] = accurate_rows(acc, group, settings).numpy()
     number = batch.per_group(accurate, rows)
+    told = np.array([row.likelihood is not None for row in batch.rollouts])
+    read = batch.per_group(told, rows) == batch.per_group(np.ones_like(told), rows)
     # Any likelihood does for a row that is compared with none but itself.
-    likelihood = np.where(accurate & (number == 1)[batch.group], 1.0, np.nan)
+    substitute = np.where(accurate & (number == 1)[batch.group], 1.0, np.nan)
+    values = np.array([row.likelihood for row in batch.rollouts], dtype=np.float64)
+    likelihood = np.where(read[batch.group], values, substitute)
     result = grpo_care_advantages(
         reward=torch.from_numpy(batch.reward[rows]),
         acc=acc,
@@ -72,7 +78,8 @@ def grpo_care(batch: Batch) -> Replayed:
     )
     advantage = np.zeros(len(rows))
     advantage[rows] = result.advantage.numpy()
-    return Replayed("GRPO-CARE", advantage, rows, int((number > 1).sum()))
+    incomplete = int((~read & (number > 1)).sum())
+    return Replayed("GRPO-CARE", advantage, rows, incomplete, int(read.sum()))
 
 
 def _group_scores(batch: Batch, reward: Floats, eps: float) -> Floats:

@@ -78,7 +78,7 @@ def notes(dump: Dump, comparison: Comparison) -> list[str]:
         "GRPO: (r − mean)/(std + 1e-6), std with n − 1, as in verl. DAPO: the same without groups "
         "of equal accuracy, in whose place it rolls out more; its wider clip range and token mean "
         "act after the advantage.",
-        *_grpo_care_notes(comparison),
+        *_grpo_care_notes(dump, comparison),
         "Compared are advantages of sequences. What a token gets depends on the loss: CARE puts A "
         "on the answer's tokens (Eq. 11), the others on all.",
     ]
@@ -133,23 +133,38 @@ def _care_notes(dump: Dump, comparison: Comparison) -> list[str]:
             f"CARE: {stands.without_logp} all-wrong groups have no log-probabilities; the shortest "
             "response is the pseudo-anchor. Σ|A| does not depend on which row it is."
         )
-    if dump.format != "care":
+    if not any(row.recorded is not None for row in dump.rollouts):
         made.append("CARE: without reflections, which the dump does not have.")
     return made
 
 
-def _grpo_care_notes(comparison: Comparison) -> list[str]:
+def _grpo_care_notes(dump: Dump, comparison: Comparison) -> list[str]:
     one = next(one for one in comparison.outcomes if one.name == "GRPO-CARE")
-    base = (
-        "GRPO-CARE: ε is 1e-4. Its consistency bonus needs the reference model's likelihood of the "
-        "answer's tokens alone, which replay does not read"
-    )
-    if not one.incomplete:
-        return [f"{base}; here no group needs it."]
-    return [
-        f"{base}. It is certain where one row of a group is right; the {one.incomplete} groups "
-        "with more are replayed without it, so their numbers are those of the accuracy reward."
+    settings = dump.consistency
+    made = [
+        f"GRPO-CARE: ε = {settings.eps:g}, bonus_coefficient = {settings.bonus_coefficient:g}, "
+        f"margin = {settings.margin:g}. Its consistency bonus needs the reference model's "
+        "likelihood of the answer's tokens alone."
     ]
+    if one.read:
+        made.append(
+            f"GRPO-CARE: {one.read} groups have that likelihood in the file "
+            "(answer_likelihood); their bonuses are computed from it."
+        )
+    if comparison.consistency_distance is not None:
+        made.append(
+            "GRPO-CARE: advantages differ from the run's own by "
+            f"{comparison.consistency_distance:.1e} at most."
+        )
+    if one.incomplete:
+        made.append(
+            f"GRPO-CARE: {one.incomplete} groups without that likelihood have more than one "
+            "accurate row and are replayed without the bonus, so their numbers are those of the "
+            "accuracy reward. Where one row is accurate, the bonus is certain."
+        )
+    elif not one.read:
+        made.append("GRPO-CARE: the file does not have it; here no group needs it.")
+    return made
 
 
 def as_json(source: Path, dump: Dump, comparison: Comparison) -> dict[str, Any]:

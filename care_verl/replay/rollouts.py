@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from care_verl.algorithm import CareConfig, TagSpec
+from care_verl.algorithm.consistency_config import GrpoCareConfig
 
 ORIGINAL = -1
 """`Rollout.reflected_from` of a row that is no reflection."""
@@ -44,7 +45,7 @@ class RawRow:
 
     group: the same text for all rollouts of one prompt in one step.
     values: the row's columns by name; rewards: the names of those that are rewards.
-    advantage: as the run had it, where the dump has it.
+    advantage: as the run had it, where the dump has it. likelihood: as in `Rollout`.
     """
 
     where: str
@@ -53,11 +54,12 @@ class RawRow:
     values: Mapping[str, Any]
     rewards: tuple[str, ...]
     advantage: float | None = None
+    likelihood: float | None = None
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What care-verl's record says of an original. selected: a hard negative of its group."""
+    """What CARE's record says of an original. selected: a hard negative of its group."""
 
     anchor: bool
     selected: bool
@@ -71,6 +73,8 @@ class Rollout:
     session: its number in its group; reflected_from: the session of a reflection's source.
     length: decoded tokens, or words of the response. think_len, answer_len: the same of its spans.
     logp: log pi_old(y|x) summed over the decoded tokens. advantage: as the run had it.
+    likelihood: of the answer under GRPO-CARE's reference; NaN where the row has no answer, None
+    where the file does not say.
     """
 
     where: str
@@ -85,6 +89,7 @@ class Rollout:
     reflected_from: int = ORIGINAL
     logp: float | None = None
     advantage: float | None = None
+    likelihood: float | None = None
     recorded: Recorded | None = None
 
 
@@ -92,8 +97,8 @@ class Rollout:
 class Dump:
     """What was read of a file or folder.
 
-    rollouts: group by group. config: the settings that CARE is replayed with, unless changed.
-    notes: how accuracy, reward and groups were read.
+    rollouts: group by group. config: the settings that CARE is replayed with, unless changed;
+    consistency: those of GRPO-CARE. notes: how accuracy, reward and groups were read.
     """
 
     format: str
@@ -101,3 +106,4 @@ class Dump:
     malformed: list[Malformed]
     notes: list[str]
     config: CareConfig = field(default_factory=CareConfig)
+    consistency: GrpoCareConfig = field(default_factory=GrpoCareConfig)

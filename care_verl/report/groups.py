@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from care_verl.report.statistics import Floats
 
@@ -23,6 +24,7 @@ COLUMNS = [
     "role",
     "k_s",
     "advantage_raw",
+    "advantage",
 ]
 
 
@@ -36,6 +38,9 @@ class Groups:
     anchor_raw, negative_raw: A_raw of the anchor, mean A_raw of the negatives; NaN without update.
     gap: the anchor's reward less the negatives' mean, Delta; spread: the population variance of the
     negatives' rewards, Var_- (Section 3.4). Both of the true rewards, NaN without update.
+    signal: sum of |A|; failed_signal: the part of it that comes from rows with acc != 1.
+
+    A method without subgroups has no k_s, which is 0 then, and NaN for all that hangs on it.
     """
 
     step: npt.NDArray[np.int64]
@@ -50,6 +55,8 @@ class Groups:
     negative_raw: Floats
     gap: Floats
     spread: Floats
+    signal: Floats
+    failed_signal: Floats
 
     def __len__(self) -> int:
         return len(self.step)
@@ -84,11 +91,12 @@ def groups_of(table: pa.Table, step: int) -> Groups:
     original = _array(table, "reflected_from") < 0
     right, negative = original & (acc == 1), role == "negative"
     centre = mean(reward, negative)
+    size = np.abs(_array(table, "advantage"))
     return Groups(
         step=np.full(count, step),
         prompt=_prompts(table.take(first)),
         kind=_array(table, "kind")[first],
-        k_s=_array(table, "k_s")[first].astype(np.int64),
+        k_s=pc.fill_null(table["k_s"], 0).to_numpy()[first].astype(np.int64),
         accuracy=mean(acc == 1, original),
         right=total(np.ones(len(group)), right).astype(np.int64),
         right_length=total(_lengths(table["rationale"]), right),
@@ -97,6 +105,8 @@ def groups_of(table: pa.Table, step: int) -> Groups:
         negative_raw=mean(raw, negative),
         gap=mean(reward, role == "anchor") - centre,
         spread=mean((reward - centre[group]) ** 2, negative),
+        signal=total(size, size > 0),
+        failed_signal=total(size, acc != 1),
     )
 
 

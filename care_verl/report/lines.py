@@ -13,7 +13,8 @@ from care_verl.report.groups import Groups
 from care_verl.report.runs import METRICS_FILE, ReportError, Run
 from care_verl.report.series import metric
 
-_SETTINGS = "algorithm.care."
+METHODS = ("care", "grpo_care")
+"""Estimators with settings of their own, under `algorithm.METHOD`."""
 _NO_METHOD = ("seed", "capture.", "records.", "parity.", "embedding.")
 """Settings that say which draw or what is written, not what is learned."""
 
@@ -27,6 +28,7 @@ _NAMES = (
     "trainer.validation_data_dir",
     "algorithm.care.capture.",
     "algorithm.care.records.",
+    "algorithm.grpo_care.records.",
 )
 
 
@@ -65,28 +67,45 @@ def lines_of(runs: Sequence[Run], names: Sequence[str]) -> list[Line]:
 
 
 def default_labels(runs: Sequence[Run]) -> list[str]:
-    """Method, K and the CARE settings in which the runs differ; else the name of the folder."""
-    flat = [dict(_flat(run.setting("algorithm.care") or {})) for run in runs]
-    known = [settings for settings in flat if settings]
-    differing = [
+    """Method, CARE's K and the settings in which runs of one method differ; else the folder."""
+    shown = {
+        method: _differing([own for run in runs if _method(run) == method and (own := _own(run))])
+        for method in METHODS
+    }
+    shown["care"] = ["K", *shown["care"]]
+    return [_label(run, shown.get(_method(run) or "", ())) for run in runs]
+
+
+def _method(run: Run) -> str | None:
+    """The estimator; None where it is not known."""
+    name = run.setting("algorithm.adv_estimator")
+    if name is None and run.setting("algorithm.care"):
+        return "care"
+    return None if name is None else str(name)
+
+
+def _own(run: Run) -> dict[str, Any]:
+    """The settings of the run's method by their names in its section."""
+    method = _method(run)
+    section = run.setting(f"algorithm.{method}") if method in METHODS else None
+    return dict(_flat(section or {}))
+
+
+def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [
         key
-        for key in sorted({key for settings in known for key in settings})
-        if key != "K" and not key.startswith(_NO_METHOD) and _values(known, key) > 1
+        for key in sorted({key for one in settings for key in one})
+        if key != "K" and not key.startswith(_NO_METHOD) and _values(settings, key) > 1
     ]
-    return [_label(run, settings, differing) for run, settings in zip(runs, flat, strict=True)]
 
 
-def _label(run: Run, settings: Mapping[str, Any], differing: Sequence[str]) -> str:
-    method = run.setting("algorithm.adv_estimator") or ("care" if settings else None)
+def _label(run: Run, shown: Sequence[str]) -> str:
+    method, settings = _method(run), _own(run)
     if method is None:
         own = run.path if run.path.name not in (METRICS_FILE, "records") else run.path.parent
         return own.resolve().stem if own.is_file() else own.resolve().name
-    if method != "care":
-        return str(method)
-    shown = ["K", *differing]
-    return " ".join(
-        [method, *(f"{key}={_short(settings[key])}" for key in shown if key in settings)]
-    )
+    told = (f"{key}={_short(settings[key])}" for key in shown if key in settings)
+    return " ".join([method, *told])
 
 
 def _short(value: Any) -> str:

@@ -14,6 +14,10 @@ from care_verl.report.statistics import Floats
 
 REWARD = "critic/rewards/mean"
 ACCURACY = "care/acc/mean"
+GRPO_CARE_ACCURACY = "grpo_care/acc/mean"
+BONUS_RATE = "grpo_care/bonus/rate_of_accurate"
+LIKELIHOOD = "grpo_care/likelihood/accurate"
+LIKELIHOOD_OF_OTHERS = "grpo_care/likelihood/inaccurate"
 KL = "actor/kl_loss"
 CLIP_RATE = "care/clip/negative_rate"
 VARIANCE_RATIO = "care/variance/ratio"
@@ -41,7 +45,9 @@ STAGES = (
 )
 """verl's and our timers within a step, in order; none contains another."""
 
-GROUP_KINDS = ("mixed", "rescued", "all wrong, skipped", "all right")
+GROUP_KINDS = ("mixed", "rescued", "all wrong, skipped", "all right", "all wrong")
+"""The last where a method neither rescues nor skips."""
+_RECORDED_KINDS = ("mixed", "", "", "all_right", "all_wrong")
 
 _VALIDATION = re.compile(r"val-core/.+/(acc|reward)/mean@\d+")
 
@@ -73,6 +79,11 @@ def series_of(run: Run, value: Callable[[Metrics], float | None]) -> Series:
         np.array([step for step, _ in pairs], dtype=np.int64),
         np.array([number for _, number in pairs], dtype=float),
     )
+
+
+def accuracy(run: Run) -> Series:
+    """Accuracy of the rollouts, as the run's method logs it."""
+    return series_of(run, lambda metrics: metrics.get(ACCURACY, metrics.get(GRPO_CARE_ACCURACY)))
 
 
 def validation(run: Run) -> Series:
@@ -127,10 +138,22 @@ def right_length(run: Run) -> Series:
     """Mean rationale tokens of the right originals of each recorded step."""
     if run.groups is None:
         return Series(np.array([], dtype=np.int64), np.array([]))
-    steps, place = np.unique(run.groups.step, return_inverse=True)
-    rows = np.bincount(place, run.groups.right)
-    tokens = np.bincount(place, run.groups.right_length)
-    return Series(steps[rows > 0], tokens[rows > 0] / rows[rows > 0])
+    return _ratio(run.groups.step, run.groups.right_length, run.groups.right)
+
+
+def failure_share(run: Run) -> Series:
+    """Share of the sum of |A| that comes from failures: as CARE logs it, else from the rows."""
+    logged = metric(FAILURE_SHARE)(run)
+    if logged or run.groups is None:
+        return logged
+    return _ratio(run.groups.step, run.groups.failed_signal, run.groups.signal)
+
+
+def _ratio(step: npt.NDArray[np.int64], part: npt.NDArray, whole: npt.NDArray) -> Series:
+    """Sum of `part` over sum of `whole` of each step's groups; steps without any are left out."""
+    steps, place = np.unique(step, return_inverse=True)
+    parts, wholes = np.bincount(place, part), np.bincount(place, whole)
+    return Series(steps[wholes > 0], parts[wholes > 0] / wholes[wholes > 0])
 
 
 def group_shares(metrics: Metrics) -> list[float] | None:
@@ -140,8 +163,17 @@ def group_shares(metrics: Metrics) -> list[float] | None:
         return None
     mixed, rescued, all_wrong, all_right = (metrics[f"care/groups/{name}"] for name in names)
     total = mixed + all_wrong + all_right
-    parts = (mixed, rescued, all_wrong - rescued, all_right)
+    parts = (mixed, rescued, all_wrong - rescued, all_right, 0.0)
     return [part / total for part in parts] if total else None
+
+
+def group_share(run: Run, place: int) -> Series:
+    """Share of one of `GROUP_KINDS` in each step: as CARE logs it, else by the recorded rows."""
+    logged = series_of(run, lambda metrics: s[place] if (s := group_shares(metrics)) else None)
+    if logged or run.groups is None:
+        return logged
+    own = run.groups.kind == _RECORDED_KINDS[place]
+    return _ratio(run.groups.step, own, np.ones(len(own)))
 
 
 def stage_seconds(metrics: Metrics) -> list[float] | None:
@@ -150,6 +182,11 @@ def stage_seconds(metrics: Metrics) -> list[float] | None:
         return None
     known = [metrics.get(f"timing_s/{stage}", 0.0) for stage in STAGES]
     return [*known, max(0.0, metrics[STEP_SECONDS] - sum(known))]
+
+
+def stage_series(run: Run, place: int) -> Series:
+    """Seconds of one of `STAGES`, or of what is left behind the last, in each step."""
+    return series_of(run, lambda metrics: s[place] if (s := stage_seconds(metrics)) else None)
 
 
 def kprime_counts(run: Run) -> Floats:

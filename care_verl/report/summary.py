@@ -11,9 +11,9 @@ from care_verl.report.lines import Line, notes_on
 from care_verl.report.rescue import horizon, paired
 from care_verl.report.runs import Run
 from care_verl.report.series import (
-    ACCURACY,
     ALL_WRONG,
-    FAILURE_SHARE,
+    BONUS_RATE,
+    LIKELIHOOD,
     RESCUED,
     REWARD,
     RGR_SUCCEEDED,
@@ -21,10 +21,11 @@ from care_verl.report.series import (
     STAGES,
     Pick,
     Series,
+    accuracy,
     decoded_tokens,
+    failure_share,
     metric,
-    series_of,
-    stage_seconds,
+    stage_series,
     validation,
 )
 from care_verl.report.statistics import estimate, wilson
@@ -41,9 +42,17 @@ def key_numbers(lines: Sequence[Line]) -> list[tuple[str, list[str]]]:
         ("rows updated", lambda line: _sum(line, "care/rows/updated")),
         ("decoded tokens", lambda line: _last(line, lambda run: decoded_tokens(run).series)),
         ("reward, first → last step", lambda line: _ends(line, metric(REWARD), "{:.3f}")),
-        ("accuracy of rollouts, first → last step", lambda line: _ends(line, metric(ACCURACY))),
+        ("accuracy of rollouts, first → last step", lambda line: _ends(line, accuracy)),
         ("validation accuracy, first → last", lambda line: _ends(line, validation)),
-        ("signal from failures, mean of steps", _failures),
+        ("signal from failures, mean of steps", lambda line: _average(line, failure_share)),
+        (
+            "accurate rows with bonus, mean of steps",
+            lambda line: _average(line, metric(BONUS_RATE)),
+        ),
+        (
+            "likelihood of their answers, mean of steps",
+            lambda line: _average(line, metric(LIKELIHOOD)),
+        ),
         ("reflections right", _reflections),
         ("all-wrong groups rescued", _rescued),
         ("K′ check", _check),
@@ -70,6 +79,8 @@ def check_line(line: Line) -> str:
     normalization = line.runs[0].setting("algorithm.care.normalization")
     if normalization not in (None, "zscore"):
         return f"not applicable: Eq. 9 is about z-scores, the run has normalization={normalization}"
+    if not groups.k_s.any():
+        return "not applicable: no group has an anchor"
     made = signature.check(groups)
     if made is None:
         return "no group with graded rewards"
@@ -153,9 +164,8 @@ def _ends(line: Line, pick: Pick, form: str = "{:.1%}") -> str:
     return NOTHING if at(0) == NOTHING else f"{at(0)} → {at(-1)}"
 
 
-def _failures(line: Line) -> str:
-    share = metric(FAILURE_SHARE)
-    return _mean(line, lambda run: float(s.values.mean()) if (s := share(run)) else None, "{:.1%}")
+def _average(line: Line, pick: Pick) -> str:
+    return _mean(line, lambda run: float(s.values.mean()) if (s := pick(run)) else None, "{:.1%}")
 
 
 def _reflections(line: Line) -> str:
@@ -174,13 +184,14 @@ def _rescued(line: Line) -> str:
 
 
 def _check(line: Line) -> str:
-    return NOTHING if line.groups is None else check_line(line)
+    groups = line.groups
+    return check_line(line) if groups is not None and groups.k_s.any() else NOTHING
 
 
 def _stage(place: int) -> Callable[[Line], str]:
     def cell(line: Line) -> str:
         def mean(run: Run) -> float | None:
-            found = series_of(run, lambda m: s[place] if (s := stage_seconds(m)) else None)
+            found = stage_series(run, place)
             return float(found.values.mean()) if found and found.values.any() else None
 
         return _mean(line, mean, "{:.2f}")

@@ -17,7 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOTDIR, errno.EEXIST}
 _FOLDERS = ("default_local_dir", "rollout_data_dir", "validation_data_dir")
-_CARES = ("algorithm.care.capture.folder", "algorithm.care.records.folder")
+_OURS = (
+    "algorithm.care.capture.folder",
+    "algorithm.care.records.folder",
+    "algorithm.grpo_care.records.folder",
+)
 _METRICS = "VERL_FILE_LOGGER_PATH"
 
 
@@ -48,7 +52,7 @@ def existing_part(path: Path) -> Path:
 
 def _written(config: DictConfig) -> dict[str, Path]:
     paths = {f"trainer.{name}": config.trainer.get(name, None) for name in _FOLDERS}
-    paths |= {name: OmegaConf.select(config, name) for name in _CARES}
+    paths |= {name: OmegaConf.select(config, name) for name in _OURS}
     paths[_METRICS] = os.environ.get(_METRICS)
     return {name: Path(path) for name, path in paths.items() if path}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
@@ -14,38 +14,47 @@ from care_verl.algorithm import TokenSpans
 
 ORIGINAL = -1
 
+RowT = TypeVar("RowT", bound="JudgedRow")
 
-@dataclass(frozen=True)
-class RowRecord:
-    """One scored row.
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedRow:
+    """One scored row of either method.
 
     `session` is the row's number in its group; `reflected_from` that of its source, or -1.
-    `spans` are over the whole response. `logp` is vLLM's log-probability of the decoded tokens.
-    `rule` is the verifier's, empty with a reward of another make. `images` is how many the prompt
-    has.
+    `spans` are over the whole response. `logp` is vLLM's log-probability of the decoded tokens,
+    None where the rollout returns none. `rule` is the verifier's, empty with a reward of another
+    make.
     """
 
     session: int
     acc: float
     reward: float
     spans: TokenSpans
-    logp: float
+    logp: float | None
     reflected_from: int = ORIGINAL
     rule: str = ""
-    images: int = 0
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values: the queue's own encoding turns a dataclass into a dict by itself."""
         return asdict(self)
 
     @classmethod
-    def from_mapping(cls, mapping: Mapping[str, Any]) -> RowRecord:
+    def from_mapping(cls: type[RowT], mapping: Mapping[str, Any]) -> RowT:
         """The inverse of `to_mapping`; ranges may come back as lists."""
         spans: dict[str, Any] = {
             name: tuple(value) if isinstance(value, Sequence) else value
             for name, value in mapping["spans"].items()
         }
         return cls(**{**mapping, "spans": TokenSpans(**spans)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowRecord(JudgedRow):
+    """One row of CARE. `images` is how many the prompt has."""
+
+    logp: float
+    images: int = 0
 
 
 def reward_name(config: DictConfig) -> str:

@@ -1,21 +1,24 @@
 """verl's synchronous trainer with what surrounds the steps of a run of ours.
 
-Its start, its guards against deaths and full disks, the names of its prompts, its checkpoints.
+Its start, its guards against deaths and full disks, the names of its prompts, its checkpoints, its
+record.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 from omegaconf import DictConfig, open_dict
 from tensordict import TensorDict
+from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils as tu
 
+from care_verl.algorithm import RecordsConfig
 from care_verl.logs import logger_of
 from care_verl.training.checkpointing.saving import DeferredCallback, resuming_whole, whole_save
 from care_verl.training.disk import explaining_disks
@@ -24,6 +27,7 @@ from care_verl.training.liveness import ActorPings, check_while_polling, named
 from care_verl.training.prompt_ids import PromptIds
 from care_verl.training.queue_rows import rows_in_queue
 from care_verl.training.queue_watch import watching_queue
+from care_verl.training.recording.recorder import Recorder, recording
 from care_verl.training.run_worker import RunActorRolloutRefWorker, our_workers
 
 logger = logger_of(__name__)
@@ -33,13 +37,17 @@ POLL_SECONDS = 0.05
 
 
 class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
-    """Subclasses name their workers and read of each step what is counted: `_left_in_queue` and
-    `_num_failed_groups`.
+    """Subclasses name their workers and the settings of their record, `_records`, hand each step's
+    rows to the `_recorder`, if there is one, and read of each step what is counted:
+    `_left_in_queue` and `_num_failed_groups`. What they put into `_all_rows_metrics` is the last
+    word on a step.
     """
 
     worker_class: ClassVar[type[RunActorRolloutRefWorker]] = RunActorRolloutRefWorker
 
     checkpoint_callback: Any
+    _records: RecordsConfig
+    _recorder: Recorder | None = None
     _num_failed_groups = 0
 
     def __init__(self, config: DictConfig) -> None:
@@ -51,6 +59,7 @@ class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
         self._failed_groups = FailedGroups(self.replay_buffer, failed_groups_limit(config))
         self._left_in_queue = 0
         self._prompt_ids = PromptIds()
+        self._all_rows_metrics: dict[str, float] = {}
 
     def _setup(self) -> None:
         from care_verl.rollout.replica import register_replica
@@ -83,9 +92,13 @@ class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
         ):
             super().fit(agent_loop_manager)
 
-    def _around_steps(self) -> AbstractContextManager[None]:
-        """What is open from the first step to the last."""
-        return nullcontext()
+    @contextmanager
+    def _around_steps(self) -> Iterator[None]:
+        """What is open from the first step to the last: the run's record."""
+        first = self.global_steps + 1
+        with recording(self.config, self._records, self.tokenizer, first) as recorder:
+            self._recorder = recorder
+            yield
 
     def _init_resource_pool_mgr(self) -> None:
         super()._init_resource_pool_mgr()
@@ -99,6 +112,18 @@ class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
     def on_sample_end(self) -> None:
         super().on_sample_end()
         self._num_failed_groups = self._failed_groups.take()
+
+    def _compute_metrics(
+        self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> None:
+        """verl's see only the rows of the update; what is of all rows comes behind them.
+
+        These are the step's last metrics, with which its record is written.
+        """
+        super()._compute_metrics(batch, metrics, *args, **kwargs)
+        metrics.update(self._all_rows_metrics)
+        if self._recorder is not None:
+            self._recorder.finish(metrics, self.logger)
 
     def _save_checkpoint(self) -> None:
         """verl's; afterwards the checkpoint is whole, or absent and the run ends."""

@@ -7,8 +7,6 @@ same G. What surrounds the steps of a run is in `run_trainer`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import transfer_queue as tq
@@ -28,7 +26,7 @@ from care_verl.training.parity import checked_parity
 from care_verl.training.policy_loss import clip_rate, skipped_updates
 from care_verl.training.queue_rows import plain, put_by_key
 from care_verl.training.recording.capture import StepCapture
-from care_verl.training.recording.recorder import Recorder, recording
+from care_verl.training.recording.care_rows import care_rows
 from care_verl.training.rows import StepRows
 from care_verl.training.run_trainer import RunTrainer
 from care_verl.training.token_credit import Fields, credit_fields, no_credit
@@ -43,21 +41,13 @@ class CareTrainer(RunTrainer):
     worker_class = CareActorRolloutRefWorker
 
     _capture: StepCapture | None = None
-    _recorder: Recorder | None = None
 
     def __init__(self, config: DictConfig) -> None:
         super().__init__(config)
         self.care = care_config(config)
+        self._records = self.care.records
         self._rows: StepRows | None = None
         self._credit: dict[str, Fields] = {}
-        self._all_rows_metrics: dict[str, float] = {}
-
-    @contextmanager
-    def _around_steps(self) -> Iterator[None]:
-        first = self.global_steps + 1
-        with recording(self.config, self.care, self.tokenizer, first) as recorder:
-            self._recorder = recorder
-            yield
 
     def _balance_batch(
         self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any
@@ -82,9 +72,8 @@ class CareTrainer(RunTrainer):
         if self.care.capture.step and self.care.capture.step == self.global_steps:
             self._capture = StepCapture.of(batch.partition_id, rows, result)
         if self._recorder is not None:
-            with marked_timer("records", self.timing_raw):
-                self._recorder.begin(self.global_steps, batch.partition_id, rows, result)
-            self.timing_raw["records_thread"] = self._recorder.thread_seconds
+            told = care_rows(rows, result, self.care)
+            self._recorder.begin(self.global_steps, batch.partition_id, told, self.timing_raw)
         self._all_rows_metrics = rows.metrics(result, self.care)
         self._all_rows_metrics["care/rows/without_weight"] = float(without_weight)
         self._all_rows_metrics["care/groups/failed"] = float(self._num_failed_groups)
@@ -132,8 +121,7 @@ class CareTrainer(RunTrainer):
         """Write the per-token advantages, which are known since the drop."""
         batch = put_by_key(batch, self._credit)
         if self._recorder is not None:
-            with marked_timer("records", self.timing_raw):
-                self._recorder.complete(batch, self._credit)
+            self._recorder.complete(batch, self._credit, self.timing_raw)
         if self._capture is not None:
             path = self._capture.write(
                 batch, self._credit, self.config, self.care, self.global_steps
@@ -165,15 +153,3 @@ class CareTrainer(RunTrainer):
         metrics["care/updates/skipped"] = skipped_updates(collected["actor/grad_norm"])
         metrics.update(clip_rate(reduce_metrics(collected)))
         return batch
-
-    def _compute_metrics(
-        self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> None:
-        """verl's metrics see only the rows that were kept; scores and lengths are of all rows.
-
-        These are the step's last metrics, with which its record is written.
-        """
-        super()._compute_metrics(batch, metrics, *args, **kwargs)
-        metrics.update(self._all_rows_metrics)
-        if self._recorder is not None:
-            self._recorder.finish(metrics, self.logger)

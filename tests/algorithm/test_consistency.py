@@ -219,3 +219,17 @@ def test_advantages_are_centred_and_of_unit_deviation(
 def test_equal_rows_have_advantages_of_exactly_zero(acc: float, reward: float, size: int) -> None:
     result = computed([reward] * size, [acc] * size, [0.3] * size)
     assert result.advantage.tolist() == [0.0] * size
+
+
+def test_the_base_is_the_advantage_without_any_bonus() -> None:
+    """Two right rows, of which one gets the bonus, and a wrong one."""
+    given = {
+        "reward": torch.tensor([1.0, 1.0, 0.0]),
+        "acc": torch.tensor([1.0, 1.0, 0.0]),
+        "likelihood": torch.tensor([0.9, 0.1, 0.5]),
+        "uid": ["u"] * 3,
+    }
+    paid = grpo_care_advantages(**given, config=GrpoCareConfig())
+    plain = grpo_care_advantages(**given, config=GrpoCareConfig(bonus_coefficient=0.0))
+    assert torch.equal(paid.base, plain.advantage)
+    assert not torch.equal(paid.base, paid.advantage)

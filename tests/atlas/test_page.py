@@ -13,6 +13,7 @@ import pytest
 from care_verl.atlas.html import number
 from care_verl.atlas.selection import Wanted
 from care_verl.atlas.write import NothingFound, write_atlas
+from tests.records.samples import write_consistency_run
 
 from .harm import HARM, SHOWN, UID, harmful_group
 from .made import readable_group, write_rows
@@ -140,3 +141,29 @@ def test_a_cut_selection_says_so(tmp_path: Path) -> None:
     assert (written.path, written.shown, written.found) == (tmp_path / "atlas.html", 2, 3)
     text = Parsed(written.path.read_text(encoding="utf-8")).text
     assert "the first 2 of 3 that fit" in text
+
+
+@pytest.fixture(scope="module")
+def consistent(tmp_path_factory: pytest.TempPathFactory) -> Parsed:
+    folder = tmp_path_factory.mktemp("consistent")
+    return Parsed(page_of(write_consistency_run(folder, steps=1, groups=8)))
+
+
+def test_rows_of_grpo_care_show_likelihood_and_bonus_and_no_role(consistent: Parsed) -> None:
+    cards = [one for tag, one in consistent.elements if tag == "section"]
+    assert len(cards) == 8 * 8
+    facets = {facet for card in cards for facet in str(card["data-row"]).split()}
+    parts = {"role:bonus", "role:no-bonus", "role:inaccurate"}
+    assert facets - {"acc:suspect"} == parts | {"acc:right", "acc:wrong"}
+    text = " ".join(consistent.text.split())
+    for said in ("Accurate, with bonus", "bonus +0.50", "without bonuses", "A 0", "Not accurate"):
+        assert said in text
+    assert "it has no answer, and so no likelihood" in text
+    for unsaid in ("nchor,", "Hard negative", "K′", "rank", "not updated", "outside the update"):
+        assert unsaid not in text.split("Keys")[0], unsaid
+
+
+def test_groups_of_grpo_care_are_neither_rescued_nor_skipped(consistent: Parsed) -> None:
+    groups = {str(one["data-group"]) for tag, one in consistent.elements if tag == "article"}
+    assert "kind:mixed-uneven" in groups
+    assert all(one.startswith("kind:") and one.endswith("even") for one in groups), groups

@@ -11,7 +11,7 @@ from care_verl.atlas.selection import Choice, Wanted, choose, named
 from care_verl.atlas.suspicion import Suspicion, suspicion
 from care_verl.records.files import RunRecord
 from care_verl.records.schema import RecordError
-from tests.records.samples import write_sample_run
+from tests.records.samples import write_consistency_run, write_sample_run
 
 from .made import cut, readable_group, row, text, write_rows
 
@@ -123,6 +123,26 @@ def test_every_row_of_a_run_stands_in_one_place(tmp_path: Path) -> None:
         placed = [one["session"] for one in (*anchor, *group.compared, *group.others)]
         assert sorted(placed) == [one["session"] for one in group.rows]
         assert (group.anchor is None) == (group.kind == "all_right")
+
+
+def test_groups_of_grpo_care_have_no_roles(tmp_path: Path) -> None:
+    """All rows stand in one line, the accurate ones first, the likelier the earlier."""
+    folder = write_consistency_run(tmp_path, steps=1, groups=12)
+    groups = found(folder).groups
+    for group in groups:
+        assert (group.anchor, group.others, group.rescued, group.repaired) == (
+            None,
+            (),
+            *[False] * 2,
+        )
+        assert sorted(row["session"] for row in group.compared) == list(range(8))
+        accurate = [row for row in group.compared if row["accurate"]]
+        assert tuple(accurate) == group.compared[: len(accurate)]
+        likelihoods = [row["answer_likelihood"] for row in accurate]
+        assert likelihoods == sorted(likelihoods, reverse=True)
+        assert group.skipped == all(row["advantage"] == 0 for row in group.rows)
+    assert len({group.skipped for group in groups}) == 2
+    assert uids(folder, rescued=True) == []
 
 
 def wrong(pred: str, **changes: Any) -> dict[str, Any]:

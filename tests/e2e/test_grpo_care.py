@@ -1,10 +1,10 @@
 """GRPO-CARE end to end: the bonus, the reference that follows, a run that is killed and resumed.
 
 The resumed run repeats what the killed one did, bit for bit: rollouts, advantages, bonuses, the
-reference's likelihood of every answer, every metric that is not time, memory or speed, and the
-weights behind the last step. As for CARE (`test_resume`) it holds for seeded rollouts in fp32 on a
-CPU. Not shown: anything on a GPU, and more than one rank, for which
-there is `tests/training/test_moving_reference.py`.
+reference's likelihood of every answer, every metric that is not time, memory or speed, the rows of
+its record, and the weights behind the last step. As for CARE (`test_resume`) it holds for seeded
+rollouts in fp32 on a CPU. Not shown: anything on a GPU, and more than one rank, for which there is
+`tests/training/test_moving_reference.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ from typing import Any
 
 import pytest
 import torch
+
+from care_verl.records.files import RunRecord
+from care_verl.replay.comparison import Changes, compare
+from care_verl.replay.readers import read
+from care_verl.replay.rollouts import Reading
 
 from .moments import Moment, Moments
 from .resuming import (
@@ -52,6 +57,11 @@ class GrpoCareStory(Story):
         folder = self.checkpoints / f"global_step_{step}" / "reference"
         found: dict[str, int] = json.loads((folder / "counts_world_size_1_rank_0.json").read_text())
         return found
+
+    def recorded(self, step: int) -> list[dict[str, Any]]:
+        """The rows of a step's record, without the seconds they took."""
+        rows = RunRecord.find(self.checkpoints).step(step).rows()
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
 
 
 @dataclass
@@ -111,6 +121,62 @@ def assert_bonuses_follow_the_rule(rows: list[dict[str, Any]]) -> None:
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_the_record_adds_up_with_dump_and_metrics(killed: Killed) -> None:
+    """Every row, with what the dump says of it, and what it alone has."""
+    story, logged = killed.before, dict(killed.run.metrics())
+    record = RunRecord.find(story.checkpoints)
+    assert [step.step for step in record] == list(range(1, STEPS))
+    assert record.starts()[0]["config"]["algorithm"]["grpo_care"]["every"] == EVERY
+    for step in record:
+        rows, metrics = step.rows(), logged[step.step]
+        assert step.metrics == pytest.approx({name: metrics[name] for name in step.metrics})
+        assert step.metrics["timing_s/step"] > step.metrics["timing_s/records"] > 0
+        dumped = {row["uid"]: row for row in story.rollouts(step.step)}
+        assert {f"{row['uid']}_{row['session']}_0" for row in rows} == dumped.keys()
+        for row in rows:
+            assert_row_is_as_dumped(row, dumped[f"{row['uid']}_{row['session']}_0"])
+            assert_row_is_whole(row)
+        accurate = [row["bonus"] > 0 for row in rows if row["accurate"]]
+        assert len(accurate) / len(rows) == pytest.approx(metrics["grpo_care/accurate/share"])
+        assert sum(accurate) / len(rows) == pytest.approx(metrics["grpo_care/bonus/rate"])
+        groups = {row["uid"] for row in rows}
+        assert sum(row["question"] is not None for row in rows) == len(groups)
+        named = {name for row in rows for name in row["images"] or ()}
+        assert all(record.image(name).startswith(b"\x89PNG") for name in named)
+
+
+def assert_row_is_as_dumped(row: dict[str, Any], told: dict[str, Any]) -> None:
+    assert row["answer_likelihood"] == told["answer_likelihood"]
+    for name in ("acc", "bonus", "advantage"):
+        assert row[name] == pytest.approx(told[name], abs=1e-6), name
+    assert row["reward"] == pytest.approx(told["score"])
+    assert row["gold"] in (None, told["gts"])
+
+
+def assert_row_is_whole(row: dict[str, Any]) -> None:
+    """Credit, log-probabilities of two models, and the likelihood's tokens; no part of CARE."""
+    assert row["response"] == b"".join(row["pieces"]).decode(errors="replace")
+    assert row["credit"] == pytest.approx([row["advantage"]] * len(row["response_ids"]))
+    assert max(row["logp_old"], row["logp_ref"]) < 0
+    assert (row["answer_tokens"] is None) == (row["answer_likelihood"] is None)
+    if row["fmt"] == 1:
+        begin, end = row["answer_tokens"]
+        assert row["pred"] in b"".join(row["pieces"][begin:end]).decode(errors="replace")
+    assert row["seconds"] > 0
+    assert [row[name] for name in ("role", "k_s", "d_cos", "rgr_outcome")] == [None] * 4
+
+
+def test_record_and_dump_are_replayed_exactly(killed: Killed) -> None:
+    """Every group's bonuses, by the recorded likelihoods alone."""
+    story = killed.before
+    for path in (story.checkpoints, story.folder / "rollouts"):
+        found = compare(read(path, "auto", Reading()), Changes())
+        (one,) = (one for one in found.outcomes if one.name == "GRPO-CARE")
+        assert (one.read, one.incomplete) == (sum(found.groups.values()), 0), path
+        assert found.consistency_distance is not None
+        assert found.consistency_distance < 1e-4, path
+
+
 def test_a_killed_run_repeats_its_steps(killed: Killed) -> None:
     """Steps 3 and 4 again; step 2's checkpoint is one optimizer step behind an update.
 
@@ -125,6 +191,9 @@ def test_a_killed_run_repeats_its_steps(killed: Killed) -> None:
     assert f"Resuming from {story.checkpoints / 'global_step_2'}," in resumed.log
     assert sorted(metrics_of(resumed)) == [3, STEPS]
     assert_same_step(3, story, resumed, killed.before, killed.run)
+    starts = {step.step: step.start for step in RunRecord.find(story.checkpoints)}
+    assert starts == {1: 1, 2: 1, 3: 2, STEPS: 2}
+    assert story.recorded(3) == killed.before.recorded(3)
     assert_same_weights(killed.before.shard("actor"), story.shard("actor"))
     assert story.counts(STEPS) == {"optimizer_steps": 8, "updates": 2}
     policy, reference = (story.shard(model) for model in ("actor", "reference"))
@@ -152,3 +221,5 @@ def test_a_killed_run_equals_one_that_was_never_stopped(
     assert_same_training(story, resumed, whole, uninterrupted, first=3)
     assert_same_weights(whole.shard("reference"), story.shard("reference"))
     assert story.counts(STEPS) == whole.counts(STEPS)
+    for step in range(1, STEPS + 1):
+        assert story.recorded(step) == whole.recorded(step), f"record of step {step}"

@@ -28,7 +28,9 @@ from care_verl.algorithm import (
     token_advantages,
     token_spans,
 )
-from care_verl.algorithm.selection import KINDS
+from care_verl.algorithm.consistency import grpo_care_advantages
+from care_verl.algorithm.consistency_config import GrpoCareConfig
+from care_verl.algorithm.selection import KINDS, kind_of
 from care_verl.records.writing import store_image, write_run, write_step
 
 WORDS = "the bar of 2019 is taller than that of 2020 so we add both and get".split()  # noqa: SIM905
@@ -61,25 +63,99 @@ def write_sample_run(
 ) -> Path:
     """A record of `steps` steps of `groups` groups of eight in `folder`; the folder."""
     config = config or CareConfig()
-    folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    write_run(
-        folder,
-        {
-            "started": datetime(2026, 1, 1, tzinfo=timezone.utc),
-            "first_step": 1,
-            "config": json.dumps({"algorithm": {"care": config.to_mapping()}}),
-            "versions": json.dumps({"care-verl": "0.1.0"}),
-            "git": "{}",
-            "seeds": json.dumps({"data.seed": seed}),
-        },
-    )
+    _write_start(folder, {"care": config.to_mapping()}, seed)
     for step in range(1, steps + 1):
         rows, metrics = sample_step(
             folder, rng, step, groups, config, skill=0.2 + 0.6 * step / steps
         )
         write_step(folder, step, rows, metrics)
     return folder
+
+
+def write_consistency_run(
+    folder: Path, steps: int = 3, groups: int = 6, seed: int = 0, margin: float = 0.0
+) -> Path:
+    """The same of GRPO-CARE.
+
+    Every third group is all wrong; the last row of every second one has no answer and no form.
+    """
+    config = GrpoCareConfig(margin=margin)
+    rng = np.random.default_rng(seed)
+    algorithm = {"adv_estimator": "grpo_care", "grpo_care": config.to_mapping()}
+    _write_start(folder, algorithm, seed)
+    for step in range(1, steps + 1):
+        skill = 0.2 + 0.6 * step / steps
+        rows = [
+            row
+            for place in range(groups)
+            for row in _originals(
+                folder, rng, f"s{step:06d}p{place:05d}", place, skill if place % 3 else 0.0
+            )
+        ]
+        write_step(folder, step, rows, _consistency(rows, rng, config))
+    return folder
+
+
+def _write_start(folder: Path, algorithm: dict[str, Any], seed: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_run(
+        folder,
+        {
+            "started": datetime(2026, 1, 1, tzinfo=timezone.utc),
+            "first_step": 1,
+            "config": json.dumps({"algorithm": algorithm}),
+            "versions": json.dumps({"care-verl": "0.1.0"}),
+            "git": "{}",
+            "seeds": json.dumps({"data.seed": seed}),
+        },
+    )
+
+
+def _consistency(
+    rows: list[dict[str, Any]], rng: np.random.Generator, config: GrpoCareConfig
+) -> dict[str, float]:
+    """Fill in what GRPO-CARE makes of the rows; the step's metrics."""
+    for row in rows:
+        for name in ("_spans", "_embedding", "is_source"):
+            del row[name]
+        if row["session"] == 7 and int(row["index"]) % 2:
+            row |= {"answer": None, "acc": 0.0, "reward": 0.0}
+    acc = torch.tensor([row["acc"] for row in rows], dtype=torch.float64)
+    answered = torch.tensor([row["answer"] is not None for row in rows])
+    likelihood = torch.tensor(rng.uniform(0.1, 1.0, len(rows))).where(answered, torch.nan)
+    result = grpo_care_advantages(
+        reward=torch.tensor([row["reward"] for row in rows]),
+        acc=acc,
+        likelihood=likelihood,
+        uid=[row["uid"] for row in rows],
+        config=config,
+    )
+    for i, row in enumerate(rows):
+        advantage, told = float(result.advantage[i]), float(result.likelihood[i])
+        row |= {
+            "kind": kind_of([one["acc"] == 1 for one in rows if one["uid"] == row["uid"]]),
+            "advantage": advantage,
+            "advantage_base": float(result.base[i]),
+            "credit": [advantage] * len(row["response_ids"]),
+            "accurate": bool(result.accurate[i]),
+            "answer_tokens": row["answer"],
+            "answer_likelihood": None if np.isnan(told) else told,
+            "bonus": float(result.bonus[i]),
+            "logp_old": row["logp_rollout"] + 1e-4,
+            "logp_ref": row["logp_rollout"] - 0.05,
+        }
+    paid, accurate = result.bonus > 0, result.accurate
+    return {
+        "grpo_care/acc/mean": float(acc.mean()),
+        "grpo_care/bonus/rate_of_accurate": float(paid[accurate].double().mean()),
+        "grpo_care/likelihood/accurate": float(result.likelihood[accurate].mean()),
+        "grpo_care/likelihood/inaccurate": float(result.likelihood[answered & ~accurate].mean()),
+        "critic/rewards/mean": float(np.mean([row["reward"] for row in rows])),
+        "timing_s/gen": 5.0,
+        "timing_s/update_actor": 1.5,
+        "timing_s/step": 8.0,
+    }
 
 
 def sample_step(
@@ -132,6 +208,23 @@ def sample_step(
 def _group(
     folder: Path, rng: np.random.Generator, uid: str, place: int, skill: float, config: CareConfig
 ) -> list[dict[str, Any]]:
+    rows = _originals(folder, rng, uid, place, skill)
+    plan = plan_group(
+        acc=torch.tensor([row["acc"] for row in rows]),
+        think_len=torch.tensor([row["_spans"].think_len for row in rows]),
+        answer_len=torch.tensor([row["_spans"].answer_len for row in rows]),
+        embedding=torch.tensor(np.stack([row["_embedding"] for row in rows])),
+        uid=uid,
+        config=config,
+    )
+    if plan.source is not None:
+        rows.append(_reflection(rng, rows[plan.source], int(rows[0]["gold"])))
+    return rows
+
+
+def _originals(
+    folder: Path, rng: np.random.Generator, uid: str, place: int, skill: float
+) -> list[dict[str, Any]]:
     gold = int(rng.integers(2, 60))
     rows = []
     for session in range(8):
@@ -146,16 +239,6 @@ def _group(
     }
     for row in rows:
         row |= {"data_source": "charts", "index": str(place)}
-    plan = plan_group(
-        acc=torch.tensor([row["acc"] for row in rows]),
-        think_len=torch.tensor([row["_spans"].think_len for row in rows]),
-        answer_len=torch.tensor([row["_spans"].answer_len for row in rows]),
-        embedding=torch.tensor(np.stack([row["_embedding"] for row in rows])),
-        uid=uid,
-        config=config,
-    )
-    if plan.source is not None:
-        rows.append(_reflection(rng, rows[plan.source], gold))
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -13,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from care_verl.records.files import RunRecord
-from care_verl.records.schema import MEANING, ROW, RUN, RecordError
+from care_verl.records.schema import HEADER, MEANING, ROW, RUN, RecordError
 from care_verl.records.writing import store_image, write_run, write_step
 
-from .samples import write_sample_run
+from .samples import write_consistency_run, write_sample_run
 
 AGAIN = {"first_step": 2}
 ROOT = Path(__file__).parents[2]
@@ -64,6 +65,39 @@ def test_a_column_that_an_older_file_lacks_is_null(tmp_path: Path) -> None:
     pq.write_table(pq.read_table(path).drop_columns(["seconds"]), path)
     assert RunRecord.find(folder).step(1).table().schema.names == ROW.names
     assert RunRecord.find(folder).step(1).rows(["seconds"])[0] == {"seconds": None}
+
+
+def as_version(path: Path, version: int, columns: list[str]) -> None:
+    """Make a step's file one of another version, with these columns."""
+    table = pq.read_table(path, columns=columns)
+    header = json.loads(table.schema.metadata[HEADER]) | {"version": version}
+    pq.write_table(table.replace_schema_metadata({HEADER: json.dumps(header)}), path)
+
+
+def test_a_file_of_version_1_is_read(tmp_path: Path) -> None:
+    """It has not the columns of GRPO-CARE; that its others are read as before is all there is."""
+    folder = write_sample_run(tmp_path, steps=1)
+    before = RunRecord.find(folder).step(1).rows()
+    added = {"accurate", "answer_tokens", "answer_likelihood", "bonus", "advantage_base"}
+    path = folder / "step_000001.parquet"
+    as_version(path, 1, [name for name in ROW.names if name not in added])
+    found = RunRecord.find(folder).step(1)
+    assert found.rows() == before
+    assert found.table().schema.names == ROW.names
+
+
+def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    path = write_sample_run(tmp_path, steps=1) / "step_000001.parquet"
+    as_version(path, 3, ROW.names)
+    with pytest.raises(RecordError, match="of version 3; expected .* of version 1 or 2"):
+        _ = RunRecord.find(tmp_path).steps
+
+
+def test_rows_of_grpo_care_have_no_part_in_a_subgroup(tmp_path: Path) -> None:
+    rows = RunRecord.find(write_consistency_run(tmp_path, steps=1)).step(1).rows()
+    assert {row["role"] for row in rows} == {None}
+    assert {row["bonus"] for row in rows} == {0.0, 0.5}
+    assert any(row["answer_likelihood"] is None for row in rows)
 
 
 def test_steps_that_a_later_start_went_back_behind_are_left_out(tmp_path: Path) -> None:
@@ -120,7 +154,7 @@ def shown(kind: pa.DataType) -> str:
     """A column's type in words."""
     if pa.types.is_list(kind):
         return f"list of {shown(kind.value_type)}"
-    return {"float": "float32"}.get(str(kind), str(kind))
+    return {"float": "float32", "double": "float64"}.get(str(kind), str(kind))
 
 
 @pytest.mark.parametrize("field", ROW, ids=ROW.names)

@@ -45,6 +45,31 @@ def verl_v1(folder: Path, step: int = 1) -> Path:
     )
 
 
+def verl_grpo_care(folder: Path) -> Path:
+    """A step of a GRPO-CARE run: two right rows, one without an answer, a wrong one, padding."""
+    told = [
+        (1.0, 0.8, 0.5, 0.99),
+        (1.0, 0.4, 0.0, 0.2),
+        (1.0, None, 0.0, 0.2),
+        (0.0, 0.9, 0.0, -1.39),
+    ]
+    rows = [
+        {
+            "uid": f"s000001p00000_{place}_0",
+            "score": acc,
+            "acc": acc,
+            "answer_likelihood": likelihood,
+            "bonus": bonus,
+            "advantage": advantage,
+        }
+        for place, (acc, likelihood, bonus, advantage) in enumerate(told)
+    ]
+    nothing = dict.fromkeys(("acc", "answer_likelihood", "bonus", "advantage"))
+    padding = {"uid": "pad01_0_0", "score": 1.0, **nothing}
+    plain = {"input": MIXED, "output": text("two and two", "4"), "gts": "4", "step": 1}
+    return _lines(folder / "1.jsonl", [plain | row for row in [*rows, padding]])
+
+
 def verl_ray(folder: Path, step: int = 1) -> Path:
     """A step of verl's other trainer: what the reward reports, and no uid."""
     return _lines(

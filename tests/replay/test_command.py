@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from care_verl.cli import app
-from tests.records.samples import write_sample_run
+from tests.records.samples import write_consistency_run, write_sample_run
 from tests.replay import dumps
 
 DOCS = Path(__file__).parents[2] / "docs" / "replay.md"
@@ -42,6 +42,28 @@ def test_a_run_becomes_table_figure_and_numbers(tmp_path: Path) -> None:
         assert picture.width > 800
     texts = ElementTree.parse(tmp_path / "out" / "replay.svg").getroot().itertext()
     assert {"GRPO-CARE", "all wrong groups"} <= {text.strip() for text in texts}
+
+
+def test_a_run_of_grpo_care_is_replayed_by_its_own_likelihoods(tmp_path: Path) -> None:
+    write_consistency_run(tmp_path / "run" / "records", steps=2)
+    result = run(tmp_path / "run", "--out", tmp_path / "out")
+    output = " ".join(result.output.split())
+    assert result.exit_code == 0, output
+    assert "Settings of GRPO-CARE: the run's own." in output
+    assert "GRPO-CARE: 12 groups have that likelihood in the file (answer_likelihood)" in output
+    assert "GRPO-CARE: advantages differ from the run's own by" in output
+    assert "replayed without the bonus" not in output
+    assert "CARE: without reflections, which the dump does not have." in output
+
+
+def test_so_is_a_dump_of_such_a_run(tmp_path: Path) -> None:
+    """Its advantages have two decimals here."""
+    dumps.verl_grpo_care(tmp_path)
+    output = " ".join(run(tmp_path, "--out", tmp_path / "out").output.split())
+    assert "GRPO-CARE: 1 groups have that likelihood in the file" in output
+    found = json.loads((tmp_path / "out" / "replay.json").read_text())
+    assert found["consistency_distance"] < 0.01
+    assert "have the sign of GRPO's" not in output
 
 
 def test_a_dump_says_what_stands_in(tmp_path: Path) -> None:
@@ -117,6 +139,7 @@ def test_needs_no_framework() -> None:
 def test_the_commands_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_sample_run(Path("outputs/demo/care-seed0/records"), steps=2, groups=6)
+    write_consistency_run(Path("outputs/grpo-care/checkpoints/records"), steps=1)
     dumps.verl_v1(Path("rollouts"))
     dumps.trl(Path("trl-run/completions"))
     dumps.swift(Path("swift-run"), dumps.swift_table())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from care_verl.algorithm import CareConfig
+from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.records.files import RunRecord
 from care_verl.replay.batch import Batch
 from care_verl.replay.care import care
@@ -18,7 +20,7 @@ from care_verl.replay.embedding import DIMENSIONS, substitute
 from care_verl.replay.estimators import dapo, grpo, grpo_care
 from care_verl.replay.readers import read
 from care_verl.replay.rollouts import Dump, Reading, Rollout
-from tests.records.samples import write_sample_run
+from tests.records.samples import write_consistency_run, write_sample_run
 from tests.replay import dumps
 
 
@@ -41,6 +43,7 @@ def rows(group: str, *acc: float) -> list[Rollout]:
     return [row(group, session, value) for session, value in enumerate(acc)]
 
 
+FOUR, LIKELY = rows("u", 1, 1, 0, 0), (0.8, 0.4, 0.9, 0.9)
 THREE = [*rows("mixed", 1, 0, 0, 0), *rows("wrong", 0, 0, 0, 0), *rows("right", 1, 1, 1, 1)]
 SKETCH = Dump("verl", THREE, [], [])
 
@@ -69,7 +72,7 @@ def test_dapo_drops_groups_of_equal_accuracy_though_their_rewards_differ() -> No
 
 
 def test_grpo_care_by_hand() -> None:
-    replayed = grpo_care(Batch.of([*THREE, *rows("two", 1, 1, 0, 0)]))
+    replayed = grpo_care(Batch.of([*THREE, *rows("two", 1, 1, 0, 0)]), GrpoCareConfig())
     # The only right row has 1.5: mean 3/8, deviation sqrt((81 + 27)/64/3) = 3/4.
     sole = [1.125 / 0.7501, *[-0.375 / 0.7501] * 3]
     # Two right rows: who has the bonus is unknown, and nobody gets it. Deviation sqrt(1/3).
@@ -80,12 +83,51 @@ def test_grpo_care_by_hand() -> None:
 
 def test_an_accurate_row_is_one_not_below_its_groups_mean() -> None:
     partly = [row("a", 0, 0.9), row("a", 1, 0.2), row("a", 2, 0.1)]
-    replayed = grpo_care(Batch.of(partly))
+    replayed = grpo_care(Batch.of(partly), GrpoCareConfig())
     # Only 0.9 is: reward 1.35.
     reward = np.array([1.35, 0.2, 0.1])
     expected = (reward - reward.mean()) / (reward.std(ddof=1) + 1e-4)
     assert replayed.advantage == pytest.approx(expected)
     assert replayed.incomplete == 0
+
+
+def test_grpo_care_by_hand_where_likelihoods_are_known() -> None:
+    """Two right rows: the likelier one has 1.5. Mean 5/8, squares 49 + 9 + 2 · 25 over 64."""
+    known = [replace(one, likelihood=p) for one, p in zip(FOUR, LIKELY, strict=True)]
+    replayed = grpo_care(Batch.of(known), GrpoCareConfig())
+    deviation = (108 / 64 / 3) ** 0.5 + 1e-4
+    expected = [0.875 / deviation, 0.375 / deviation, *[-0.625 / deviation] * 2]
+    assert replayed.advantage == pytest.approx(expected, abs=1e-9)
+    assert (replayed.incomplete, replayed.read) == (0, 1)
+    # With a margin both are near enough; a row without an answer gets none and counts nowhere.
+    wide = grpo_care(Batch.of(known), GrpoCareConfig(margin=0.5))
+    assert wide.advantage[0] == wide.advantage[1]
+    silent = [replace(known[0], likelihood=math.nan), *known[1:]]
+    swapped = grpo_care(Batch.of(silent), GrpoCareConfig())
+    assert swapped.advantage[[1, 0, 2, 3]] == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_group_that_lacks_one_likelihood_is_incomplete() -> None:
+    known = [replace(one, likelihood=p) for one, p in zip(FOUR, LIKELY, strict=True)]
+    lacking = [*known[:3], replace(known[3], likelihood=None)]
+    replayed = grpo_care(Batch.of(lacking), GrpoCareConfig())
+    assert replayed.advantage[0] == replayed.advantage[1]
+    assert (replayed.incomplete, replayed.read) == (1, 0)
+
+
+def test_a_record_of_grpo_care_is_replayed_exactly(tmp_path: Path) -> None:
+    """With the run's margin, by which other rows get the bonus than with the default."""
+    folder = write_consistency_run(tmp_path, steps=2, margin=0.2)
+    dump = read(folder, "auto", Reading())
+    assert (dump.format, dump.malformed, dump.consistency.margin) == ("care", [], 0.2)
+    found = compare(dump, Changes())
+    one = next(one for one in found.outcomes if one.name == "GRPO-CARE")
+    assert (one.read, one.incomplete) == (12, 0)
+    assert found.consistency_distance is not None
+    assert found.consistency_distance < 1e-5
+    assert (found.recorded_distance, found.sign_agreement) == (None, None)
+    other = compare(replace(dump, consistency=GrpoCareConfig()), Changes())
+    assert other.consistency_distance > 0.1
 
 
 def test_care_by_hand() -> None:

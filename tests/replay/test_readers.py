@@ -7,6 +7,7 @@ not shown. verl's are also written by verl.
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -252,3 +253,24 @@ def test_tags_are_pieces_of_their_own_and_nothing_is_lost() -> None:
     assert found.rationale == "The bar  is <b>4"
     assert measured("so it is</think>4", TagSpec(), prefilled=True).think_len == 3
     assert measured("\ud800 no tags", TagSpec(), prefilled=False).length == 3
+
+
+def test_a_dump_of_grpo_care_has_its_likelihoods(tmp_path: Path) -> None:
+    dump = read(dumps.verl_grpo_care(tmp_path).parent, "auto", READING)
+    likelihoods = [row.likelihood for row in dump.rollouts]
+    assert likelihoods == pytest.approx([0.8, 0.4, math.nan, 0.9], nan_ok=True)
+    assert [row.advantage for row in dump.rollouts] == [0.99, 0.2, 0.2, -1.39]
+    # Padding has no accuracy.
+    (left_out,) = dump.malformed
+    assert left_out.reason == "acc is a NoneType, expected a number"
+
+
+@pytest.mark.parametrize("value", [1.5, -0.1, "0.5"])
+def test_a_likelihood_that_is_none_is_malformed(tmp_path: Path, value: Any) -> None:
+    file = dumps.verl_grpo_care(tmp_path)
+    first, *others = file.read_text().splitlines()
+    changed = json.dumps(json.loads(first) | {"answer_likelihood": value})
+    file.write_text("\n".join([changed, *others]) + "\n")
+    dump = read(file, "auto", READING)
+    assert len(dump.rollouts) == 3
+    assert any("answer_likelihood is" in one.reason for one in dump.malformed)

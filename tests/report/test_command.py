@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from care_verl.cli import app
 from care_verl.records.files import step_name
 from care_verl.report.figures import PLOTS
-from tests.records.samples import write_sample_run
+from tests.records.samples import write_consistency_run, write_sample_run
 
 from .samples import write_graded_run
 
@@ -42,6 +42,21 @@ def test_two_seeds(tmp_path: Path) -> None:
     assert "| steps | 3 |" in summary
     assert "K′ check of care K=4: no group with graded rewards" in output
     assert str(folder / "summary.md") in output.replace("\n", "")
+
+
+def test_grpo_care_beside_care(tmp_path: Path) -> None:
+    write_sample_run(tmp_path / "care" / "records")
+    write_consistency_run(tmp_path / "consistency" / "records")
+    output = report(tmp_path / "care", tmp_path / "consistency", "--out", tmp_path / "out")
+    assert "K′ check of grpo_care: not applicable: no group has an anchor" in output
+    summary = (tmp_path / "out" / "summary.md").read_text("utf-8")
+    assert "| | care K=4 | grpo_care |" in summary
+    rows = {line.split(" | ")[0]: line.split(" | ")[1:] for line in summary.splitlines()}
+    assert rows["| accurate rows with bonus, mean of steps"][0] == "–"
+    assert "%" in rows["| accurate rows with bonus, mean of steps"][1]
+    assert "%" in rows["| accuracy of rollouts, first → last step"][1]
+    assert "GRPO-CARE's bonus and likelihoods" in summary
+    assert "Hard negatives of a group: *grpo_care*: no `care/kprime/hist_k`" in summary
 
 
 def test_the_check_is_in_the_summary(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from care_verl.report import style
 from care_verl.report.figures import PLOTS, Plot
 from care_verl.report.lines import Line, lines_of
 from care_verl.report.runs import Run, load_run
+from tests.records.samples import write_consistency_run
 
 from .samples import write_graded_run
 
@@ -22,12 +23,29 @@ ALWAYS_DRAWN = {"progress", "kl", "times"}
 
 @pytest.fixture(scope="module")
 def lines(tmp_path_factory: pytest.TempPathFactory) -> list[Line]:
-    """Three seeds with rescue and two without; prompts come again."""
+    """Three seeds with rescue and two without; prompts come again. And a run of GRPO-CARE."""
     folder = tmp_path_factory.mktemp("runs")
     paths = [write_graded_run(folder / f"on{i}", 6, 12, i, prompts=30) for i in range(3)]
     off = {"rescue": False}
     paths += [write_graded_run(folder / f"off{i}", 5, 12, 9 + i, off, prompts=30) for i in range(2)]
+    write_consistency_run(folder / "consistency" / "records")
+    paths.append(folder / "consistency")
     return lines_of([load_run(path) for path in paths], [])
+
+
+DRAWN_FOR_GRPO_CARE = {
+    *("progress", "failure_share", "groups", "rationale", "consistency", "times"),
+}
+
+
+@pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.name)
+def test_a_run_of_grpo_care_has_the_figures_that_make_sense(plot: Plot, lines: list[Line]) -> None:
+    """Alone, and the others say why they are left out."""
+    alone = [line for line in lines if line.label == "grpo_care"]
+    with style.applied():
+        drawing = plot.draw(alone)
+    assert (drawing.figure is not None) == (plot.name in DRAWN_FOR_GRPO_CARE)
+    assert drawing.figure is not None or "*grpo_care*: no " in drawing.left_out[0]
 
 
 @pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.name)

@@ -25,6 +25,7 @@ def row(uid: str, acc: int, role: str, raw: float = 0.0, **more: Any) -> dict[st
         "role": role,
         "k_s": 2,
         "advantage_raw": raw,
+        "advantage": raw / 2,
     } | more
 
 
@@ -57,6 +58,8 @@ def test_by_hand() -> None:
     assert groups.negative_raw[0] == pytest.approx(-0.5)
     assert groups.gap[0] == pytest.approx(0.7)
     assert groups.spread[0] == pytest.approx(0.02 / 3)
+    assert groups.signal.tolist() == [1.5, 0.0]
+    assert groups.failed_signal.tolist() == [0.75, 0.0]
     assert np.isnan([groups.anchor_raw[1], groups.gap[1], groups.spread[1]]).all()
 
 
@@ -69,6 +72,17 @@ def test_a_successful_reflection_is_a_second_positive() -> None:
     groups = groups_of(table_of(rows), step=1)
     assert groups.second_positive.tolist() == [True]
     assert groups.accuracy.tolist() == [0.5]
+
+
+def test_rows_without_subgroups() -> None:
+    """Those of GRPO-CARE."""
+    none = {"role": None, "k_s": None, "advantage_raw": None}
+    plain = [row("a", 1, "", advantage=0.5), row("a", 0, "", advantage=-1.5)]
+    rows = [one | none for one in plain]
+    groups = groups_of(table_of(rows), step=1)
+    assert (groups.k_s.tolist(), groups.right.tolist()) == ([0], [1])
+    assert (groups.signal.tolist(), groups.failed_signal.tolist()) == ([2.0], [1.5])
+    assert np.isnan([groups.anchor_raw[0], groups.negative_raw[0], groups.gap[0]]).all()
 
 
 def test_joining_and_choosing() -> None:

@@ -40,6 +40,23 @@ def test_one_run_is_called_by_its_method() -> None:
     assert default_labels([run_of("a", {"K": 6, "s": 0.5})]) == ["care K=6"]
 
 
+def test_runs_of_each_method_differ_by_its_own_settings() -> None:
+    """A recipe may set CARE's beside another estimator's."""
+
+    def consistent(name: str, margin: float) -> Run:
+        algorithm = {
+            "adv_estimator": "grpo_care",
+            "care": {"K": 2},
+            "grpo_care": {"margin": margin},
+        }
+        return Run(Path(name), {1: {}}, None, {"algorithm": algorithm}, {})
+
+    runs = [run_of("a", {"K": 4}), consistent("b", 0.0), consistent("c", 0.01)]
+    labels = default_labels(runs)
+    assert labels == ["care K=4", "grpo_care margin=0.0", "grpo_care margin=0.01"]
+    assert default_labels(runs[:2]) == ["care K=4", "grpo_care"]
+
+
 def test_without_a_configuration_the_folder_is_the_name() -> None:
     assert default_labels([run_of("out/grpo-1", None)]) == ["grpo-1"]
     assert default_labels([run_of("out/grpo-1/metrics.jsonl", None)]) == ["grpo-1"]

@@ -11,9 +11,13 @@ import pytest
 from care_verl.report.bands import binned, over_steps, over_tokens
 from care_verl.report.runs import Metrics, Run
 from care_verl.report.series import (
+    GROUP_KINDS,
     STAGES,
     Series,
+    accuracy,
     decoded_tokens,
+    failure_share,
+    group_share,
     group_shares,
     kprime_counts,
     metric,
@@ -23,7 +27,7 @@ from care_verl.report.series import (
     validation,
 )
 
-from .test_groups import groups_of, row, table_of
+from .test_groups import Groups, groups_of, row, table_of
 
 
 def run_of(metrics: Mapping[int, Metrics]) -> Run:
@@ -38,6 +42,24 @@ def series(*pairs: tuple[int, float]) -> Series:
 def test_a_metric_is_there_where_it_was_logged() -> None:
     found = metric("a")(run_of({1: {"a": 2.0}, 2: {"b": 1.0}, 4: {"a": 3.0}}))
     assert (found.steps.tolist(), found.values.tolist()) == ([1, 4], [2.0, 3.0])
+
+
+def test_accuracy_is_what_the_runs_method_logs() -> None:
+    ours, theirs = run_of({1: {"care/acc/mean": 0.5}}), run_of({1: {"grpo_care/acc/mean": 0.25}})
+    assert [accuracy(run).values.tolist() for run in (ours, theirs)] == [[0.5], [0.25]]
+
+
+def test_the_share_from_failures_is_logged_or_comes_from_the_rows() -> None:
+    """Step 1: 1.5 of 2; in step 2 there is no signal."""
+    rows = [row("a", 1, "", advantage=0.5), row("a", 0, "", advantage=-1.5)]
+    silent = [row("b", 0, "", advantage=0.0)]
+    groups = Groups.joined([groups_of(table_of(rows), 1), groups_of(table_of(silent), 2)])
+    run = Run(Path("run"), {1: {}, 2: {}}, groups, {}, {})
+    found = failure_share(run)
+    assert (found.steps.tolist(), found.values.tolist()) == ([1], [0.75])
+    logged = Run(Path("run"), {1: {"care/signal/failure_share": 0.4}}, groups, {}, {})
+    assert failure_share(logged).values.tolist() == [0.4]
+    assert not failure_share(run_of({1: {}}))
 
 
 def test_decoded_tokens_add_up_and_gaps_are_filled() -> None:
@@ -69,8 +91,24 @@ def test_validation_is_the_mean_over_sets() -> None:
 def test_group_kinds() -> None:
     names = ("mixed", "all_wrong", "rescued", "all_right")
     counts = dict(zip((f"care/groups/{name}" for name in names), (5, 3, 2, 2), strict=True))
-    assert group_shares(counts) == [0.5, 0.2, 0.1, 0.2]
+    assert group_shares(counts) == [0.5, 0.2, 0.1, 0.2, 0.0]
     assert group_shares({}) is None
+    run = run_of({1: counts})
+    assert [group_share(run, i).values.tolist() for i in (1, 4)] == [[0.2], [0.0]]
+
+
+def test_without_metrics_the_rows_tell_the_kinds() -> None:
+    kinds = ("mixed", "mixed", "all_wrong", "all_right")
+    rows = [row(str(place), 0, "", kind=kind) for place, kind in enumerate(kinds)]
+    run = Run(Path("run"), {3: {}}, groups_of(table_of(rows), 3), {}, {})
+    found = {name: group_share(run, place) for place, name in enumerate(GROUP_KINDS)}
+    assert {name: one.values.tolist() for name, one in found.items()} == {
+        "mixed": [0.5],
+        "rescued": [0.0],
+        "all wrong, skipped": [0.0],
+        "all right": [0.25],
+        "all wrong": [0.25],
+    }
 
 
 def test_stage_times_and_what_is_left() -> None:

@@ -15,6 +15,7 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 from care_verl.algorithm import TagSpec, TokenSpans, token_spans
 from care_verl.training.failures import CAUSE, REPORTS
 from care_verl.training.fields import CARE, EMBEDDING
+from care_verl.training.grpo_care.rows import AnsweredRow
 from care_verl.training.records import RowRecord
 from care_verl.training.rows import StepRows
 
@@ -32,6 +33,16 @@ def record(session: int, acc: float, **fields: Any) -> RowRecord:
     """A record with reward 0.9·acc + 0.1 and the spans of `WELL_FORMED`."""
     defaults = {"reward": 0.9 * acc + 0.1, "spans": spans_of(), "logp": -1.0}
     return RowRecord(session=session, acc=acc, **{**defaults, **fields})
+
+
+def answered(
+    session: int, acc: float, reward: float, answer: tuple[int, int] | None, **fields: Any
+) -> AnsweredRow:
+    """A row of GRPO-CARE with the spans of `WELL_FORMED`."""
+    defaults = {"spans": spans_of(), "logp": -1.0}
+    return AnsweredRow(
+        session=session, acc=acc, reward=reward, answer=answer, **{**defaults, **fields}
+    )
 
 
 def step_rows(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import logging
 import math
 import re
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 from transfer_queue import KVBatchMeta
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
@@ -34,7 +36,7 @@ from care_verl.training.grpo_care.worker import GrpoCareActorRolloutRefWorker
 from care_verl.training.reward_manager import CareRewardManager
 from tests.validation import validate
 
-from .samples import MALFORMED, WELL_FORMED, MemoryQueue, agent_output
+from .samples import MALFORMED, WELL_FORMED, MemoryQueue, agent_output, answered
 
 Composed = Callable[..., DictConfig]
 
@@ -76,6 +78,8 @@ def test_the_usual_clips_and_a_users_reward_are_kept(composed: Composed) -> None
         ("+algorithm.grpo_care.marign=0", "algorithm.grpo_care.marign", "margin"),
         ("+algorithm.grpo_care.decay=1.5", "algorithm.grpo_care.decay", "[0, 1]"),
         ("+algorithm.grpo_care.every=0", "algorithm.grpo_care.every", ">= 1"),
+        ("+algorithm.grpo_care.records.every=-1", "algorithm.grpo_care.records.every", ">= 0"),
+        ("+algorithm.grpo_care.records.evry=1", "algorithm.grpo_care.records.evry", "every"),
         ("+algorithm.grpo_care.think_tag=answer", "algorithm.grpo_care.answer_tag", "different"),
         ("actor_rollout_ref.actor.use_kl_loss=True", "actor.use_kl_loss", "no KL penalty"),
         ("algorithm.use_kl_in_reward=True", "algorithm.use_kl_in_reward", "no KL penalty"),
@@ -158,30 +162,32 @@ def test_other_accuracies_are_refused(acc: Any) -> None:
 
 
 def test_a_row_survives_the_queue() -> None:
-    row = AnsweredRow(1.0, 0.9, (3, 5), "exact")
-    listed = {**row.to_mapping(), "answer": [3, 5]}
-    assert AnsweredRow.from_mapping(listed) == row
-    assert AnsweredRow.from_mapping(AnsweredRow(0.0, 0.0, None).to_mapping()).answer is None
+    """JSON, which knows no tuples either, stands for the queue's own encoding."""
+    for row in (answered(2, 1.0, 0.9, (3, 5), rule="exact"), answered(0, 0.0, 0.0, None)):
+        assert AnsweredRow.from_mapping(json.loads(json.dumps(row.to_mapping()))) == row
+
+
+def scored_step(
+    keys: list[str], rows: list[AnsweredRow], masks: list[Tensor], log_probs: list[Tensor]
+) -> ScoredStep:
+    extra_fields = [{GRPO_CARE: row.to_mapping()} for row in rows]
+    return ScoredStep.of(keys, extra_fields, masks, log_probs, GrpoCareConfig())
 
 
 def scored() -> ScoredStep:
     """Three right rows with likelihoods 0.8, 0.4 and none, and a wrong one with 0.9."""
     likelihood = [0.8, 0.4, 1.0, 0.9]
     rows = [
-        AnsweredRow(acc, reward, answer)
-        for acc, reward, answer in (
-            (1.0, 1.0, (1, 2)),
-            (1.0, 1.0, (1, 2)),
-            (1.0, 0.9, None),
-            (0.0, 0.1, (1, 2)),
-        )
+        answered(0, 1.0, 1.0, (1, 2)),
+        answered(1, 1.0, 1.0, (1, 2)),
+        answered(2, 1.0, 0.9, None),
+        answered(3, 0.0, 0.1, (1, 2)),
     ]
-    return ScoredStep.of(
-        keys=[f"u_{i}_0" for i in range(4)],
-        rows=rows,
-        masks=[torch.tensor([1, 1, 0])] * 4,
-        ref_log_prob=[torch.tensor([-5.0, math.log(p), -5.0]) for p in likelihood],
-        config=GrpoCareConfig(),
+    return scored_step(
+        [f"u_{i}_0" for i in range(4)],
+        rows,
+        [torch.tensor([1, 1, 0])] * 4,
+        [torch.tensor([-5.0, math.log(p), -5.0]) for p in likelihood],
     )
 
 
@@ -218,13 +224,7 @@ def test_a_steps_fields_and_metrics_by_hand() -> None:
 
 
 def test_a_mean_over_nothing_is_left_out() -> None:
-    step = ScoredStep.of(
-        ["u_0_0"],
-        [AnsweredRow(0.0, 0.0, None)],
-        [torch.ones(2)],
-        [torch.zeros(2)],
-        GrpoCareConfig(),
-    )
+    step = scored_step(["u_0_0"], [answered(0, 0.0, 0.0, None)], [torch.ones(2)], [torch.zeros(2)])
     assert "grpo_care/likelihood/accurate" not in step.metrics()
     assert "grpo_care/bonus/rate_of_accurate" not in step.metrics()
     assert step.metrics()["grpo_care/groups/without_advantage"] == 1.0
@@ -276,12 +276,11 @@ def put_rows(queue: MemoryQueue, step: ScoredStep) -> KVBatchMeta:
 
 def two_rows() -> ScoredStep:
     """A right row with likelihood 0.5 and a wrong one with 0.25, out of a group of three."""
-    return ScoredStep.of(
+    return scored_step(
         ["u_0_0", "u_2_0"],
-        [AnsweredRow(1.0, 1.0, (1, 2)), AnsweredRow(0.0, 0.1, (1, 2))],
+        [answered(0, 1.0, 1.0, (1, 2)), answered(2, 0.0, 0.1, (1, 2))],
         [torch.ones(3), torch.ones(4)],
         [torch.full((3,), math.log(0.5)), torch.full((4,), math.log(0.25))],
-        GrpoCareConfig(),
     )
 
 
@@ -430,9 +429,12 @@ def test_rows_carry_their_accuracy_and_where_their_answer_is(
         AnsweredRow.from_mapping(queue.rows[f"u_{i}_0"]["extra_fields"][GRPO_CARE])
         for i in range(3)
     ]
-    assert rows[0] == AnsweredRow(1.0, 1.0, (7, 8), "number")
-    assert rows[1] == AnsweredRow(0.0, 0.0, (7, 8), "number")
-    assert rows[2].answer is None
+    found = [(row.session, row.acc, row.reward, row.answer, row.rule) for row in rows]
+    assert found[:2] == [(0, 1.0, 1.0, (7, 8), "number"), (1, 0.0, 0.0, (7, 8), "number")]
+    assert rows[0].spans.rationale == (1, 5)
+    # Each token of `agent_output` has -0.5.
+    assert rows[0].logp == -0.5 * len(queue.rows["u_0_0"]["responses"])
+    assert (rows[2].answer, rows[2].spans.rationale) == (None, None)
     assert queue.events[-1] == ("u", "finished")
     assert len({params["seed"] for params in worker.asked}) == 3
     assert all("care_harvest" not in params for params in worker.asked)

@@ -1,6 +1,6 @@
 """The record of a run as the trainer writes it, on a queue in memory and without workers.
 
-That verl calls the trainer's methods in this order is in `test_contracts`; that a whole run is
+That verl calls the trainer's methods in this order is in `care_verl.seams`; that a whole run is
 recorded, and adds up with its metrics, is shown end to end.
 """
 
@@ -104,7 +104,7 @@ def recording_trainer(folder: Path, care: CareConfig = CARE_K2) -> Any:
     config = OmegaConf.merge(
         batch_config(rows=8, mini=8, dynamic=True), {"trainer": {"rollout_data_dir": None}}
     )
-    recorder = Recorder(folder, care, list(WELL_FORMED), start=1)
+    recorder = Recorder(folder, care.records, list(WELL_FORMED), start=1)
     return care_trainer(config, care=care, actor_rollout_wg=workers(), _recorder=recorder)
 
 
@@ -161,9 +161,19 @@ def test_every_row_is_there_dropped_ones_too(recorded: RunRecord) -> None:
     assert [rows["u", 0][name] for name in ("k_prime", "k_s")] == [2, 1]
 
 
-def test_every_column_is_set_somewhere(recorded: RunRecord) -> None:
+def test_every_column_but_those_of_the_other_method_is_set_somewhere(recorded: RunRecord) -> None:
     rows = recorded.step(1).rows()
-    assert [name for name in ROW.names if all(row[name] is None for row in rows)] == []
+    unset = {name for name in ROW.names if all(row[name] is None for row in rows)}
+    assert unset == {
+        *("accurate", "answer_tokens", "answer_likelihood", "bonus", "advantage_base"),
+    }
+
+
+def test_what_version_1_promised_still_holds(recorded: RunRecord) -> None:
+    """Columns that are null for another method only."""
+    promised = ("role", "is_source", "k_prime", "k_s", "advantage_raw", "logp_rollout")
+    for row in recorded.step(1).rows():
+        assert None not in [row[name] for name in promised]
 
 
 def test_a_response_is_there_with_its_regions(recorded: RunRecord) -> None:
@@ -307,7 +317,7 @@ def full_disk(folder: Path, step: int) -> None:
 
 
 def trained(config: DictConfig, queue: MemoryQueue, tokenizer: Any, steps: int) -> None:
-    with explaining_disks(config), recording(config, CARE_K2, tokenizer, 1) as recorder:
+    with explaining_disks(config), recording(config, CARE_K2.records, tokenizer, 1) as recorder:
         trainer = care_trainer(config, care=CARE_K2, actor_rollout_wg=workers(), _recorder=recorder)
         for step in range(1, steps + 1):
             train(trainer, queue, step)
@@ -329,7 +339,7 @@ def test_a_full_disk_ends_the_run(
 
 def dying(config: DictConfig, queue: MemoryQueue, tokenizer: Any) -> None:
     """A run that dies of something else behind its first step."""
-    with explaining_disks(config), recording(config, CARE_K2, tokenizer, 1) as recorder:
+    with explaining_disks(config), recording(config, CARE_K2.records, tokenizer, 1) as recorder:
         train(care_trainer(config, actor_rollout_wg=workers(), _recorder=recorder), queue)
         raise KeyError("died")
 
@@ -371,7 +381,7 @@ def test_a_resumed_run_overwrites_what_it_repeats(
     """Steps 1 to 3, then again from 2: until it is repeated, 3 is no part of the run."""
     config = run_config(tmp_path)
     trained(config, queue, tokenizer, steps=3)
-    with recording(config, CARE_K2, tokenizer, 2) as recorder:
+    with recording(config, CARE_K2.records, tokenizer, 2) as recorder:
         trainer = care_trainer(config, actor_rollout_wg=workers(), _recorder=recorder)
         train(trainer, queue, step=2)
     run = RunRecord.find(tmp_path)
@@ -380,15 +390,15 @@ def test_a_resumed_run_overwrites_what_it_repeats(
 
 
 def test_off_is_off(tmp_path: Path, tokenizer: Any) -> None:
-    care = CareConfig(records=RecordsConfig(every=0))
-    with recording(run_config(tmp_path), care, tokenizer, 1) as recorder:
+    off = RecordsConfig(every=0)
+    with recording(run_config(tmp_path), off, tokenizer, 1) as recorder:
         assert recorder is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_of_its_own(tmp_path: Path, tokenizer: Any) -> None:
-    care = CareConfig(records=RecordsConfig(folder=str(tmp_path / "a" / "b")))
-    with recording(run_config(tmp_path), care, tokenizer, 1):
+    elsewhere = RecordsConfig(folder=str(tmp_path / "a" / "b"))
+    with recording(run_config(tmp_path), elsewhere, tokenizer, 1):
         pass
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["run_001.parquet"]
 
@@ -404,7 +414,7 @@ def test_samples_of_a_step_go_to_the_runs_trackers(
         lambda tracking, rows, step, groups: logged.append((tracking, len(rows), step, groups)),
     )
     care = CareConfig(K=2, records=RecordsConfig(samples=3))
-    with recording(run_config(tmp_path), care, tokenizer, 1) as recorder:
+    with recording(run_config(tmp_path), care.records, tokenizer, 1) as recorder:
         trainer = care_trainer(
             run_config(tmp_path), care=care, actor_rollout_wg=workers(), _recorder=recorder
         )

@@ -20,7 +20,7 @@ from verl.utils.tracking import Tracking
 from care_verl.records.files import RunRecord
 from care_verl.report import series
 from care_verl.training.recording.samples_table import COLUMNS, NAME, SHOWS, log_samples, samples_of
-from tests.records.samples import write_sample_run
+from tests.records.samples import write_consistency_run, write_sample_run
 
 Row = dict[str, Any]
 
@@ -88,7 +88,7 @@ def test_each_kind_has_its_turn(steps: list[tuple[list[Row], dict[str, float]]])
     roles = {one["shows"]: [] for one in samples}
     for one in samples:
         roles[one["shows"]].append((one["role"], one["acc"]))
-    assert tuple(roles) == SHOWS
+    assert tuple(roles) == SHOWS[:-1]
     assert roles["contrast"] == [("anchor", 1), ("negative", 0)]
     assert roles["repair"] == [("anchor", 1), ("source", 0), ("reflection", 1)]
     assert roles["rescue"] == [("anchor", 0), ("negative", 0)]
@@ -107,6 +107,19 @@ def test_the_closest_contrast_comes_first(steps: list[tuple[list[Row], dict[str,
     shown = [one["d_cos"] for one in samples if one["shows"] == "contrast" and one["acc"] == 0]
     assert len(shown) > 10
     assert shown == sorted(shown)
+
+
+def test_of_grpo_care_a_bonus_and_its_lack_are_shown(tmp_path: Path) -> None:
+    rows = RunRecord(write_consistency_run(tmp_path, steps=1, groups=20)).step(1).rows()
+    samples = [dict(zip(COLUMNS, one, strict=True)) for one in samples_of(rows, 1, 10_000)]
+    assert {one["shows"] for one in samples} == {"bonus"}
+    pairs = list(zip(samples[::2], samples[1::2], strict=True))
+    assert len(pairs) > 3
+    for likely, unlikely in pairs:
+        assert likely["group"] == unlikely["group"]
+        assert likely["likelihood"] > unlikely["likelihood"]
+        assert (likely["role"], unlikely["role"]) == ("with bonus", "no bonus")
+        assert (likely["acc"], unlikely["acc"], likely["d_cos"]) == (1.0, 1.0, None)
 
 
 def test_the_series_of_the_reports_figures_are_documented() -> None:

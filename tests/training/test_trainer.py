@@ -1,7 +1,7 @@
 """CARE's trainer piece by piece, on a queue in memory and without workers.
 
 The trainer is made without its constructor; that verl calls these methods in this order is in
-`test_contracts`, a whole step is shown end to end.
+`care_verl.seams`, a whole step is shown end to end.
 """
 
 from __future__ import annotations

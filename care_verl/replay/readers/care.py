@@ -1,4 +1,8 @@
-"""care-verl's own records, a run's folder or one step's file; `care_verl.records` is the format."""
+"""care-verl's own records, a run's folder or one step's file; `care_verl.records` is the format.
+
+A row of GRPO-CARE has an accuracy from 0 to 1 and the likelihood of its answer, and no part in a
+subgroup.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from care_verl.algorithm import CareConfig
+from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.records.files import FOLDER, RunRecord, StepRecord
 from care_verl.records.schema import RecordError
-from care_verl.replay.columns import UnusableError, number
+from care_verl.replay.columns import UnusableError, likelihood, number
 from care_verl.replay.readers.lines import NO_READING, column_names
 from care_verl.replay.rollouts import (
     ORIGINAL,
@@ -39,8 +44,13 @@ _COLUMNS = [
     "d_cos",
     "advantage",
     "logp_rollout",
+    "accurate",
+    "answer_likelihood",
 ]
-_MAY_BE_NULL = {"rationale", "answer", "d_cos"}
+_MAY_BE_NULL = {"rationale", "answer", "d_cos", "accurate", "answer_likelihood"}
+_CARES = {"role", "is_source", "logp_rollout"}
+"""Null in rows of GRPO-CARE; the last where the rollout returned none."""
+_METHODS = {"care": "CARE", "grpo_care": "GRPO-CARE"}
 
 
 def fits(path: Path) -> bool:
@@ -83,18 +93,31 @@ def read(path: Path, reading: Reading) -> Dump:
                 rollouts.append(row)
             else:
                 malformed.append(row)
-    config, notes = _config(starts)
-    return Dump("care", rollouts, malformed, notes, config)
-
-
-def _config(starts: list[dict[str, Any]]) -> tuple[CareConfig, list[str]]:
     if not starts:
-        return CareConfig(), ["Settings: the defaults; the record has no file of its run."]
-    settings = [start["config"].get("algorithm", {}).get("care") or {} for start in starts]
-    notes = ["Settings: the run's own."]
+        notes = ["Settings: the defaults; the record has no file of its run."]
+        return Dump("care", rollouts, malformed, notes)
+    last = _algorithm(starts[-1])
+    return Dump(
+        "care",
+        rollouts,
+        malformed,
+        _settings_notes(starts),
+        CareConfig.from_mapping(last.get("care") or {}),
+        GrpoCareConfig.from_mapping(last.get("grpo_care") or {}),
+    )
+
+
+def _algorithm(start: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = start["config"].get("algorithm", {})
+    return found
+
+
+def _settings_notes(starts: list[dict[str, Any]]) -> list[str]:
+    method = _algorithm(starts[-1]).get("adv_estimator", "care")
+    settings = [_algorithm(start).get(method) or {} for start in starts]
     if any(one != settings[-1] for one in settings):
-        notes = ["Settings: those of the run's last start; earlier ones had others."]
-    return CareConfig.from_mapping(settings[-1]), notes
+        return ["Settings: those of the run's last start; earlier ones had others."]
+    return [f"Settings of {_METHODS.get(method, method)}: the run's own."]
 
 
 def _checked(
@@ -144,30 +167,45 @@ class _Step:
 
 
 def _rollout(where: str, row: dict[str, Any], reading: Reading) -> Rollout:
-    if missing := [name for name in _COLUMNS if row[name] is None and name not in _MAY_BE_NULL]:
+    consistency = row["accurate"] is not None
+    may_be_null = _MAY_BE_NULL | _CARES if consistency else _MAY_BE_NULL
+    if missing := [name for name in _COLUMNS if row[name] is None and name not in may_be_null]:
         raise UnusableError(f"{', '.join(missing)} is null")
-    acc, d_cos = number(row["acc"], "acc"), row["d_cos"]
-    if acc not in (0, 1):
-        raise UnusableError(f"acc is {acc:g}, expected 0 or 1")
-    if d_cos is not None and not math.isfinite(d_cos):
-        raise UnusableError(f"d_cos is {d_cos}, expected a finite number")
-    original = row["reflected_from"] == ORIGINAL
-    negative = row["role"] == "negative" or row["is_source"]
+    logp, told = row["logp_rollout"], row["answer_likelihood"]
     return Rollout(
         where=where,
         group=row["uid"],
         session=row["session"],
-        acc=acc,
+        acc=_accuracy(row["acc"], consistency),
         reward=number(row["reward"], "reward"),
         length=sum(row["response_mask"]),
         think_len=_length(row["rationale"]),
         answer_len=_length(row["answer"]),
         rationale=measured(row["response"], reading.tags, reading.prefilled).rationale,
         reflected_from=row["reflected_from"],
-        logp=number(row["logp_rollout"], "logp_rollout"),
+        logp=None if logp is None else number(logp, "logp_rollout"),
         advantage=number(row["advantage"], "advantage"),
-        recorded=Recorded(row["role"] == "anchor", negative, d_cos) if original else None,
+        likelihood=likelihood(told, "answer_likelihood") if consistency else None,
+        recorded=None if consistency else _recorded(row),
     )
+
+
+def _accuracy(value: Any, consistency: bool) -> float:
+    acc = number(value, "acc")
+    if consistency and not 0 <= acc <= 1:
+        raise UnusableError(f"acc is {acc:g}, expected 0 to 1")
+    if not consistency and acc not in (0, 1):
+        raise UnusableError(f"acc is {acc:g}, expected 0 or 1")
+    return acc
+
+
+def _recorded(row: dict[str, Any]) -> Recorded | None:
+    d_cos = row["d_cos"]
+    if d_cos is not None and not math.isfinite(d_cos):
+        raise UnusableError(f"d_cos is {d_cos}, expected a finite number")
+    if row["reflected_from"] != ORIGINAL:
+        return None
+    return Recorded(row["role"] == "anchor", row["role"] == "negative" or row["is_source"], d_cos)
 
 
 def _length(span: list[int] | None) -> int:

@@ -3,7 +3,8 @@
 Follows verl 0.9.1. Its V1 trainer (`verl/trainer/ppo/v1/trainer_base.py`, `_log_rollout_data` and
 `_write_generations`) writes `input`, `output`, `gts`, `score`, `step` and `uid`, the queue's key
 `GROUP_SESSION_OUTPUT`. The other trainer (`verl/trainer/ppo/ray_trainer.py`) writes no `uid` but
-what the reward reports, such as `acc`, and `request_id`.
+what the reward reports, such as `acc`, and `request_id`. A GRPO-CARE run adds `acc`,
+`answer_likelihood`, `bonus` and `advantage` (`docs/grpo-care.md`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from care_verl.replay.readers.lines import first_object, json_lines, text_problem
+from care_verl.replay.columns import UnusableError, likelihood
+from care_verl.replay.readers.lines import advantage_of, first_object, json_lines, text_problem
 from care_verl.replay.rollouts import Malformed, RawRow
 
 EXPECTED = "folder of N.jsonl, or one such file, with input, output and score"
@@ -21,6 +23,7 @@ GROUPS = (
     "and gold."
 )
 _KEY = re.compile(r"(.+)_(\d+)_(\d+)")
+_LIKELIHOOD = "answer_likelihood"
 
 
 def fits(path: Path) -> bool:
@@ -69,13 +72,28 @@ def _row(where: str, record: dict[str, Any]) -> RawRow | Malformed:
         problem = f"uid is a {type(record['uid']).__name__}, expected a text"
     if problem is not None:
         return Malformed(where, problem)
+    try:
+        told = _told(record)
+    except UnusableError as reason:
+        return Malformed(where, str(reason))
     return RawRow(
         where=where,
         group=_group(record),
         response=record["output"],
         values=record,
         rewards=("score",),
+        **told,
     )
+
+
+def _told(record: dict[str, Any]) -> dict[str, float | None]:
+    """What a GRPO-CARE run says of a row."""
+    if _LIKELIHOOD not in record:
+        return {}
+    return {
+        "likelihood": likelihood(record[_LIKELIHOOD], _LIKELIHOOD),
+        "advantage": advantage_of(record.get("advantage")),
+    }
 
 
 def _group(record: dict[str, Any]) -> str:

@@ -30,5 +30,6 @@ PLOTS = (
     Plot("kprime", "Hard negatives of a group", bars.kprime),
     Plot("rationale", "Length of rationales", curves.rationale),
     Plot("kl", "KL to the reference policy", curves.kl),
+    Plot("consistency", "GRPO-CARE's bonus and likelihoods", curves.consistency),
     Plot("times", "Seconds of a step", stacks.times),
 )

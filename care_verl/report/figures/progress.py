@@ -19,11 +19,18 @@ from care_verl.report.figures.drawing import (
     picked,
 )
 from care_verl.report.lines import Line
-from care_verl.report.series import ACCURACY, REWARD, decoded_tokens, metric, validation
+from care_verl.report.series import (
+    ACCURACY,
+    REWARD,
+    accuracy,
+    decoded_tokens,
+    metric,
+    validation,
+)
 
 ROWS = (
     Panel("reward of rollouts", "mean reward", metric(REWARD), f"`{REWARD}`"),
-    Panel("accuracy of rollouts", "right", metric(ACCURACY), f"`{ACCURACY}`", share=True),
+    Panel("accuracy of rollouts", "right", accuracy, f"`{ACCURACY}`", share=True),
     Panel("validation", "accuracy", validation, "`val-core/…/mean@N`", share=True),
 )
 

@@ -11,6 +11,7 @@ from care_verl.report import style
 from care_verl.report.figures.drawing import Drawing
 from care_verl.report.lines import Line
 from care_verl.report.rescue import Effect, effects, horizon, rescues
+from care_verl.report.series import ALL_WRONG, metric
 from care_verl.report.statistics import Floats, estimate
 
 
@@ -18,11 +19,7 @@ def draw(lines: Sequence[Line]) -> Drawing:
     """Box plots over triggered steps of the gains in accuracy and KL; all-wrong prompts again."""
     found = effects(lines)
     labels = {effect.label for effect in found}
-    left_out = [
-        f"*{line.label}*: no step with an all-wrong group"
-        for line in lines
-        if line.label not in labels
-    ]
+    left_out = [f"*{line.label}*: {_lacking(line)}" for line in lines if line.label not in labels]
     if not found:
         return Drawing(None, left_out)
     ahead = horizon([run for line in lines for run in line.runs])
@@ -43,6 +40,11 @@ def draw(lines: Sequence[Line]) -> Drawing:
         left_out.append("all-wrong prompts when they come again: none did in the recorded steps")
     style.legend(figure, axes[0].patches, [effect.label for effect in found])
     return Drawing(figure, left_out)
+
+
+def _lacking(line: Line) -> str:
+    known = any(metric(ALL_WRONG)(run) for run in line.runs)
+    return "no step with an all-wrong group" if known else f"no `{ALL_WRONG}`"
 
 
 def _boxes(axes: Axes, values: list[Floats], found: list[Effect], places: dict[str, int]) -> None:

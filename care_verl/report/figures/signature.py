@@ -25,7 +25,7 @@ def draw(lines: Sequence[Line]) -> Drawing:
     for place, line in enumerate(lines):
         groups = line.groups
         if groups is None or not len(shown_groups(groups)):
-            left_out.append(f"*{line.label}*: no recorded row of an updated group")
+            left_out.append(f"*{line.label}*: no recorded group that was updated with an anchor")
         else:
             found.append((place, groups))
     if not found:

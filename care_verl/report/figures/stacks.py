@@ -11,17 +11,19 @@ from care_verl.report import style
 from care_verl.report.bands import binned, over_steps
 from care_verl.report.figures.drawing import Drawing
 from care_verl.report.lines import Line
-from care_verl.report.runs import Metrics, Run
+from care_verl.report.runs import Run
 from care_verl.report.series import (
     GROUP_KINDS,
     STAGES,
     STEP_SECONDS,
     Series,
-    group_shares,
-    series_of,
-    stage_seconds,
+    group_share,
+    stage_series,
 )
 from care_verl.report.statistics import Floats
+
+Part = Callable[[Run, int], Series]
+"""One part of the whole in each step, by its place."""
 
 _COLUMNS = 2
 _OUTLIER = 2.0
@@ -29,24 +31,25 @@ _OUTLIER = 2.0
 
 def group_kinds(lines: Sequence[Line]) -> Drawing:
     """Shares of the kinds of groups."""
-    return _stacked(lines, group_shares, GROUP_KINDS, "share of groups", "`care/groups/…`")
+    source = "`care/groups/…`, nor recorded rows"
+    return _stacked(lines, group_share, GROUP_KINDS, "share of groups", source)
 
 
 def times(lines: Sequence[Line]) -> Drawing:
     """Seconds of a step by stage."""
     names = (*STAGES, "other")
-    return _stacked(lines, stage_seconds, names, "seconds a step", f"`{STEP_SECONDS}`")
+    return _stacked(lines, stage_series, names, "seconds a step", f"`{STEP_SECONDS}`")
 
 
 def _stacked(
     lines: Sequence[Line],
-    parts: Callable[[Metrics], list[float] | None],
+    part: Part,
     names: Sequence[str],
     unit: str,
     source: str,
 ) -> Drawing:
     width = max(style.bin_width(np.array([*run.metrics])) for line in lines for run in line.runs)
-    means = [_means(line, parts, len(names), width) for line in lines]
+    means = [_means(line, part, len(names), width) for line in lines]
     found = [(line, mean) for line, mean in zip(lines, means, strict=True) if mean is not None]
     left_out = [
         f"*{line.label}*: no {source}"
@@ -72,23 +75,11 @@ def _stacked(
     return Drawing(figure, left_out)
 
 
-def _means(
-    line: Line, parts: Callable[[Metrics], list[float] | None], count: int, width: int
-) -> tuple[Floats, Floats] | None:
+def _means(line: Line, part: Part, count: int, width: int) -> tuple[Floats, Floats] | None:
     """Steps [T] and means over seeds [count, T]."""
-    bands = [
-        over_steps([binned(_part(run, parts, i), width) for run in line.runs]) for i in range(count)
-    ]
+    bands = [over_steps([binned(part(run, i), width) for run in line.runs]) for i in range(count)]
     known = [band for band in bands if band is not None]
     return (known[0].x, np.stack([band.mean for band in known])) if known else None
-
-
-def _part(run: Run, parts: Callable[[Metrics], list[float] | None], place: int) -> Series:
-    def value(metrics: Metrics) -> float | None:
-        found = parts(metrics)
-        return None if found is None else found[place]
-
-    return series_of(run, value)
 
 
 def _draw(axes: Axes, steps: Floats, parts: Mapping[str, tuple[int, Floats]], width: int) -> None:

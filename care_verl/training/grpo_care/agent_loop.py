@@ -13,7 +13,7 @@ from care_verl.training.group_worker import Group, GroupWorker, prompt_name
 from care_verl.training.grpo_care.configuration import grpo_care_config
 from care_verl.training.grpo_care.rows import GRPO_CARE, AnsweredRow, read_share
 from care_verl.training.prompts import opens_rationale
-from care_verl.training.records import read_reward, read_rule, reward_name
+from care_verl.training.records import read_reward, read_rule, response_logp, reward_name
 from care_verl.training.seeding import SeededClient, Seeding
 
 
@@ -35,15 +35,20 @@ class GrpoCareAgentLoopWorker(GroupWorker):
         await self._put(output, fields)
 
     def _answered(self, output: AgentLoopOutput, fields: dict[str, Any]) -> AnsweredRow:
-        row = f"session {fields['session_id']} of {prompt_name(fields)}"
-        verdict = f"{reward_name(self.config)}, {row}"
+        session = int(fields["session_id"])
+        verdict = f"{reward_name(self.config)}, session {session} of {prompt_name(fields)}"
         pieces = [self._piece(token) for token in output.response_ids]
         tags = self.settings.tag_spec
         prefilled = opens_rationale(self.tokenizer, output.prompt_ids, self.settings)
+        spans = token_spans(pieces, tags, prefilled)
+        decoded = output.response_logprobs
         return AnsweredRow(
+            session=session,
             acc=read_share(output.extra_fields, verdict),
             reward=read_reward(output.reward_score, verdict),
-            answer=answer_tokens(pieces, tags, token_spans(pieces, tags, prefilled)),
+            spans=spans,
+            logp=None if decoded is None else response_logp(decoded, output.response_mask),
+            answer=answer_tokens(pieces, tags, spans),
             rule=read_rule(output.extra_fields),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from care_verl.algorithm.consistency import (
 )
 from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.algorithm.spans import Span
-from care_verl.training.records import reported_accuracy
+from care_verl.training.records import JudgedRow, reported_accuracy
 from care_verl.verifier import UNDECIDED, UNREADABLE_GOLD
 
 GRPO_CARE = "grpo_care"
@@ -26,24 +26,17 @@ GRPO_CARE = "grpo_care"
 Fields = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
-class AnsweredRow:
-    """One scored row. answer: its answer's tokens in the response; rule: the verifier's."""
+@dataclass(frozen=True, kw_only=True)
+class AnsweredRow(JudgedRow):
+    """One row of GRPO-CARE. answer: the tokens of the response that carry its answer."""
 
-    acc: float
-    reward: float
     answer: Span | None
-    rule: str = ""
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Plain values, for the queue."""
-        return asdict(self)
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> AnsweredRow:
-        """The inverse of `to_mapping`; a range may come back as a list."""
-        answer = mapping["answer"]
-        return cls(**{**mapping, "answer": None if answer is None else (answer[0], answer[1])})
+        """The inverse of `to_mapping`; ranges may come back as lists."""
+        answer = mapping["answer"] and tuple(mapping["answer"])
+        return super().from_mapping({**mapping, "answer": answer})
 
 
 def read_share(extra_fields: Mapping[str, Any], verdict: str) -> float:
@@ -62,18 +55,23 @@ def read_share(extra_fields: Mapping[str, Any], verdict: str) -> float:
 
 @dataclass(frozen=True)
 class ScoredStep:
-    """B rows of a step with their advantages. keys: the queue's; masks: B tensors [T_i]."""
+    """B rows of a step with their advantages.
+
+    keys: the queue's; masks: B tensors [T_i]; reports: what the reward said of each row beside its
+    score.
+    """
 
     keys: list[str]
     rows: list[AnsweredRow]
     masks: list[Tensor]
+    reports: list[dict[str, Any]]
     result: GrpoCareAdvantages
 
     @classmethod
     def of(
         cls,
         keys: Sequence[str],
-        rows: Sequence[AnsweredRow],
+        extra_fields: Sequence[dict[str, Any]],
         masks: Sequence[Tensor],
         ref_log_prob: Sequence[Tensor],
         config: GrpoCareConfig,
@@ -87,6 +85,7 @@ class ScoredStep:
                 "no rollout arrived in this step: every session failed; the rollout errors are "
                 "logged above"
             )
+        rows = [AnsweredRow.from_mapping(fields[GRPO_CARE]) for fields in extra_fields]
         result = grpo_care_advantages(
             reward=torch.tensor([row.reward for row in rows], dtype=torch.float64),
             acc=torch.tensor([row.acc for row in rows], dtype=torch.float64),
@@ -94,7 +93,8 @@ class ScoredStep:
             uid=[group_of(key) for key in keys],
             config=config,
         )
-        return cls(list(keys), list(rows), list(masks), result)
+        reports = [fields.get("reward_extra_info") or {} for fields in extra_fields]
+        return cls(list(keys), rows, list(masks), reports, result)
 
     def fields(self) -> dict[str, Fields]:
         """What the update and verl's metrics read of each row, by key.

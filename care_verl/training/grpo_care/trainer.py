@@ -20,8 +20,6 @@ from care_verl.training.batching import data_parallel_size
 from care_verl.training.dropping import deal_order
 from care_verl.training.grpo_care.configuration import grpo_care_config
 from care_verl.training.grpo_care.rows import (
-    GRPO_CARE,
-    AnsweredRow,
     Fields,
     ScoredStep,
     log_prob_distance,
@@ -30,6 +28,7 @@ from care_verl.training.grpo_care.rows import (
 )
 from care_verl.training.grpo_care.worker import GrpoCareActorRolloutRefWorker
 from care_verl.training.queue_rows import copy_as_padding, plain, put_by_key
+from care_verl.training.recording.grpo_care_rows import grpo_care_rows
 from care_verl.training.run_trainer import RunTrainer
 
 logger = logger_of(__name__)
@@ -44,6 +43,7 @@ class GrpoCareTrainer(RunTrainer):
         with _asking_for_a_reference(config):
             super().__init__(config)
         self.settings = grpo_care_config(config)
+        self._records = self.settings.records
         self._step: ScoredStep | None = None
 
     def _init_resource_pool_mgr(self) -> None:
@@ -82,7 +82,12 @@ class GrpoCareTrainer(RunTrainer):
         self._step, credits = self._score(batch, extra_fields, masks, reference)
         metrics.update(self._step.metrics())
         metrics["grpo_care/reference/log_prob_distance"] = log_prob_distance(old, reference, masks)
-        return put_by_key(batch, credits)
+        batch = put_by_key(batch, credits)
+        if self._recorder is not None:
+            told = grpo_care_rows(self._step)
+            self._recorder.begin(self.global_steps, batch.partition_id, told, self.timing_raw)
+            self._recorder.complete(batch, credits, self.timing_raw)
+        return batch
 
     def _score(
         self,
@@ -96,7 +101,7 @@ class GrpoCareTrainer(RunTrainer):
         real = sorted(set(range(len(batch))) - set(padding), key=lambda i: place_of(batch.keys[i]))
         step = ScoredStep.of(
             keys=[batch.keys[i] for i in real],
-            rows=[AnsweredRow.from_mapping(extra_fields[i][GRPO_CARE]) for i in real],
+            extra_fields=[extra_fields[i] for i in real],
             masks=[masks[i] for i in real],
             ref_log_prob=[reference[i] for i in real],
             config=self.settings,

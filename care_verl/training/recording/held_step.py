@@ -1,13 +1,13 @@
-"""A step's rows, held from before the drop until its metrics are known, to be recorded.
+"""A step's rows, held until its metrics are known, to be recorded.
 
-Dropped rows leave the queue with everything that is known of them, so they are read before; what
-the update adds comes for the others only. Reading is all that the trainer waits for: tensors and
-messages are taken as they are, `record_rows` makes the record of them.
+Rows that CARE drops leave the queue with everything that is known of them, so they are read before;
+what the update adds comes for the others only. Reading is all that the trainer waits for: tensors
+and messages are taken as they are, `record_rows` makes the record of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,14 +15,33 @@ import transfer_queue as tq
 from torch import Tensor
 from transfer_queue import KVBatchMeta
 
-from care_verl.algorithm import CareAdvantages
 from care_verl.training.queue_rows import plain
-from care_verl.training.rows import StepRows
-from care_verl.training.token_credit import Fields
+from care_verl.training.records import JudgedRow
 
 ROW_FIELDS = ["responses", "metrics"]
 PROMPT_FIELDS = ["prompts", "raw_prompt", "reward_model", "data_source", "index"]
 OLD, REFERENCE = "old_log_probs", "ref_log_prob"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RecordedRows:
+    """B rows of a step as their method hands them over, in the order of groups and sessions.
+
+    keys: the queue's; uids: the names of their groups. masks: B tensors [T_i], 1 on decoded tokens.
+    reports: what the reward said of each row beside its score. updated: keys of the rows that the
+    update is made of. columns: the columns that only the method knows, one mapping a row; it is
+    called by the thread that writes.
+    """
+
+    keys: Sequence[str]
+    uids: Sequence[str]
+    records: Sequence[JudgedRow]
+    masks: Sequence[Tensor]
+    reports: Sequence[Mapping[str, Any]]
+    updated: frozenset[str]
+    columns: Callable[[], Sequence[Row]]
 
 
 @dataclass
@@ -35,8 +54,7 @@ class HeldStep:
     """
 
     step: int
-    rows: StepRows
-    result: CareAdvantages
+    rows: RecordedRows
     responses: list[Tensor]
     seconds: list[float | None]
     prompts: dict[str, dict[str, Any]]
@@ -45,9 +63,9 @@ class HeldStep:
     reference: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, step: int, partition_id: str, rows: StepRows, result: CareAdvantages) -> HeldStep:
+    def of(cls, step: int, partition_id: str, rows: RecordedRows) -> HeldStep:
         """Read what the queue holds of every row, and of every prompt once."""
-        held = _columns(rows.keys, partition_id, ROW_FIELDS)
+        held = _columns(list(rows.keys), partition_id, ROW_FIELDS)
         first: dict[str, str] = {}
         for uid, key in zip(rows.uids, rows.keys, strict=True):
             first.setdefault(uid, key)
@@ -55,7 +73,6 @@ class HeldStep:
         return cls(
             step=step,
             rows=rows,
-            result=result,
             responses=held["responses"],
             seconds=[metrics.get("generate_sequences") for metrics in held["metrics"]],
             prompts={
@@ -64,11 +81,9 @@ class HeldStep:
             },
         )
 
-    def complete(self, batch: KVBatchMeta, credit: Mapping[str, Fields]) -> None:
+    def complete(self, batch: KVBatchMeta, credit: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Add what the updated rows of `batch` got since; padding among them is left out."""
-        advantage = self.result.advantage.tolist()
-        updated = {key for key, value in zip(self.rows.keys, advantage, strict=True) if value}
-        keys = [key for key in batch.keys if key in updated]
+        keys = [key for key in batch.keys if key in self.rows.updated]
         if not keys:
             return
         scored = _columns(keys, batch.partition_id, [OLD, REFERENCE])

@@ -1,4 +1,4 @@
-"""Writing the record of a run beside its training (`algorithm.care.records`).
+"""Writing the record of a run beside its training (the section `records` of its method).
 
 The trainer waits while rows are read from the queue; a thread makes the files. At most one step
 waits to be written. Whatever goes wrong there comes up in the next step, or at the end of the run.
@@ -7,64 +7,75 @@ waits to be written. Whatever goes wrong there comes up in the next step, or at 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 from transfer_queue import KVBatchMeta
+from verl.utils.debug import marked_timer
 
-from care_verl.algorithm import CareAdvantages, CareConfig
+from care_verl.algorithm import RecordsConfig
 from care_verl.logs import logger_of
 from care_verl.records.files import FOLDER
 from care_verl.records.start import start_of_run
 from care_verl.records.writing import write_run, write_step
-from care_verl.training.recording.held_step import HeldStep
+from care_verl.training.recording.held_step import HeldStep, RecordedRows
 from care_verl.training.recording.record_rows import record_rows
 from care_verl.training.recording.samples_table import log_samples
-from care_verl.training.rows import StepRows
-from care_verl.training.token_credit import Fields
 from care_verl.vocabulary import vocab_bytes
 
 logger = logger_of(__name__)
 
 
 class Recorder:
-    """Takes each step in three parts: `begin` before its drop, `complete`, and `finish`.
+    """Takes each step in three parts: `begin` while all its rows are there, `complete`, `finish`.
 
     folder: where the files go. vocabulary: the bytes of each token id. start: which start of the
-    run this is, as `write_run` counts them. `thread_seconds` is the CPU time that the thread used
-    for the file it wrote last.
+    run this is, as `write_run` counts them.
+
+    `timing` of the calls is verl's `timing_raw`: `records` is what the trainer waits,
+    `records_thread` the CPU time that the thread used for the file it wrote last.
     """
 
-    thread_seconds = 0.0
-
     def __init__(
-        self, folder: Path, care: CareConfig, vocabulary: Sequence[bytes], start: int
+        self, folder: Path, settings: RecordsConfig, vocabulary: Sequence[bytes], start: int
     ) -> None:
         self._folder = folder
-        self._care = care
+        self._settings = settings
         self._vocabulary = vocabulary
         self._start = start
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="care-records")
         self._writing: Future[float] | None = None
         self._held: HeldStep | None = None
+        self._thread_seconds = 0.0
 
-    def begin(self, step: int, partition_id: str, rows: StepRows, result: CareAdvantages) -> None:
+    def begin(
+        self, step: int, partition_id: str, rows: RecordedRows, timing: MutableMapping[str, float]
+    ) -> None:
         """Read all rows of a step that is to be recorded.
 
         Raises what the writing of the step before raised.
         """
-        self.wait()
-        if (step - 1) % self._care.records.every == 0:
-            self._held = HeldStep.of(step, partition_id, rows, result)
+        with marked_timer("records", timing):
+            self.wait()
+            if (step - 1) % self._settings.every == 0:
+                self._held = HeldStep.of(step, partition_id, rows)
+        timing["records_thread"] = self._thread_seconds
 
-    def complete(self, batch: KVBatchMeta, credit: Mapping[str, Fields]) -> None:
+    def complete(
+        self,
+        batch: KVBatchMeta,
+        credit: Mapping[str, Mapping[str, Tensor]],
+        timing: MutableMapping[str, float],
+    ) -> None:
         """Add the log-probabilities and the credit of the rows that are updated."""
         if self._held is not None:
-            self._held.complete(batch, credit)
+            with marked_timer("records", timing):
+                self._held.complete(batch, credit)
 
     def finish(self, metrics: Mapping[str, Any], tracking: Any) -> None:
         """Have the step written, with all its metrics; samples of it go to verl's `tracking`."""
@@ -76,7 +87,7 @@ class Recorder:
         """Until what was finished is written. Raises what its writing raised."""
         writing, self._writing = self._writing, None
         if writing is not None:
-            self.thread_seconds = writing.result()
+            self._thread_seconds = writing.result()
 
     def close(self, failed: bool) -> None:
         """Wait, and end the thread. In a run that has `failed`, errors are logged only."""
@@ -88,28 +99,28 @@ class Recorder:
 
     def _write(self, held: HeldStep, metrics: Mapping[str, Any], tracking: Any) -> float:
         begin = time.thread_time()
-        rows = record_rows(held, self._care, self._vocabulary, self._folder)
+        rows = record_rows(held, self._vocabulary, self._folder)
         write_step(self._folder, held.step, rows, metrics, self._start)
-        log_samples(tracking, rows, held.step, self._care.records.samples)
+        log_samples(tracking, rows, held.step, self._settings.samples)
         return time.thread_time() - begin
 
 
 @contextmanager
 def recording(
-    config: DictConfig, care: CareConfig, tokenizer: Any, first_step: int
+    config: DictConfig, settings: RecordsConfig, tokenizer: Any, first_step: int
 ) -> Iterator[Recorder | None]:
     """The recorder of a run that begins at `first_step`; None where recording is off.
 
     Its end waits for the last step's file.
     """
-    if not care.records.every:
+    if not settings.every:
         yield None
         return
-    folder = Path(care.records.folder or Path(config.trainer.default_local_dir) / FOLDER)
+    folder = Path(settings.folder or Path(config.trainer.default_local_dir) / FOLDER)
     folder.mkdir(parents=True, exist_ok=True)
     plain: Any = OmegaConf.to_container(config, resolve=True)
     start = write_run(folder, start_of_run(plain, first_step, Path.cwd()))
-    recorder = Recorder(folder, care, vocab_bytes(tokenizer), start)
+    recorder = Recorder(folder, settings, vocab_bytes(tokenizer), start)
     failed = True
     try:
         yield recorder

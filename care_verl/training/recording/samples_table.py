@@ -13,10 +13,15 @@ from typing import Any
 from verl.utils.tracking import Tracking
 
 NAME = "care/samples"
-COLUMNS = ("step", "shows", "group", "question", "gold", "role", "response", "acc", "A", "d_cos")
-SHOWS = ("contrast", "repair", "rescue", "all right")
+COLUMNS = (
+    *("step", "shows", "group", "question", "gold", "role", "response", "acc", "A", "d_cos"),
+    "likelihood",
+)
+SHOWS = ("contrast", "repair", "rescue", "all right", "bonus")
 """What a group is shown for: a right answer beside the wrong one that thinks most alike; a failure
-and its successful reflection; an all-wrong group that was trained on; a group without a failure."""
+and its successful reflection; an all-wrong group that was trained on; a group without a failure;
+GRPO-CARE's likeliest right answer beside the least likely one, if only one of them got the bonus.
+"""
 
 _MOST_LETTERS = 2000
 _ENTITIES = {ord(sign): f"&#{ord(sign)};" for sign in "&<>|`*_[]~\\"}
@@ -71,6 +76,8 @@ def _groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 def _shown(group: list[Row]) -> tuple[str, list[Row]] | None:
     """What a group is shown for, and its rows to show; None for one without an update."""
+    if group[0]["role"] is None:
+        return _consistent(group)
     anchor = next((row for row in group if row["role"] == "anchor"), None)
     if group[0]["kind"] == "all_right":
         return "all right", [min(group, key=lambda row: len(row["response_ids"]))]
@@ -85,6 +92,14 @@ def _shown(group: list[Row]) -> tuple[str, list[Row]] | None:
         return None
     nearest = min(negatives, key=lambda row: row["d_cos"])
     return "rescue" if group[0]["kind"] == "all_wrong" else "contrast", [anchor, nearest]
+
+
+def _consistent(group: list[Row]) -> tuple[str, list[Row]] | None:
+    scored = [row for row in group if row["accurate"] and row["answer_likelihood"] is not None]
+    if all(row["bonus"] for row in scored):
+        return None
+    by_likelihood = sorted(scored, key=lambda row: float(row["answer_likelihood"]))
+    return "bonus", [by_likelihood[-1], by_likelihood[0]]
 
 
 def _distance(rows: list[Row]) -> float:
@@ -105,10 +120,13 @@ def _cells(step: int, name: str, row: Row, head: Row) -> list[Any]:
         float(row["acc"]),
         float(row["advantage"]),
         None if row["d_cos"] is None else float(row["d_cos"]),
+        None if row["answer_likelihood"] is None else float(row["answer_likelihood"]),
     ]
 
 
 def _role(row: Row) -> str:
+    if row["role"] is None:
+        return "with bonus" if row["bonus"] else "no bonus"
     if row["reflected_from"] >= 0:
         return "reflection"
     # A successful reflection takes its source's place.

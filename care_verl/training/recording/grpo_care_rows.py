@@ -1,0 +1,48 @@
+"""What only rows of GRPO-CARE have in a record: likelihoods, bonuses, two advantages."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+from care_verl.algorithm.selection import kind_of
+from care_verl.training.grpo_care.rows import ScoredStep, group_of
+from care_verl.training.recording.held_step import RecordedRows, Row
+
+
+def grpo_care_rows(step: ScoredStep) -> RecordedRows:
+    """A step's rows for its record; all of them are in the update."""
+    return RecordedRows(
+        keys=step.keys,
+        uids=[group_of(key) for key in step.keys],
+        records=step.rows,
+        masks=step.masks,
+        reports=step.reports,
+        updated=frozenset(step.keys),
+        columns=partial(_columns, step),
+    )
+
+
+def _columns(step: ScoredStep) -> list[Row]:
+    kinds = _kinds(step)
+    return [_column(step, i) | {"kind": kinds[group_of(key)]} for i, key in enumerate(step.keys)]
+
+
+def _column(step: ScoredStep, i: int) -> Row:
+    result = step.result
+    likelihood = float(result.likelihood[i])
+    return {
+        "advantage": float(result.advantage[i]),
+        "advantage_base": float(result.base[i]),
+        "accurate": bool(result.accurate[i]),
+        "answer_tokens": step.rows[i].answer,
+        "answer_likelihood": None if math.isnan(likelihood) else likelihood,
+        "bonus": float(result.bonus[i]),
+    }
+
+
+def _kinds(step: ScoredStep) -> dict[str, str]:
+    right: dict[str, list[bool]] = {}
+    for key, row in zip(step.keys, step.rows, strict=True):
+        right.setdefault(group_of(key), []).append(row.acc == 1)
+    return {uid: kind_of(rows) for uid, rows in right.items()}
