@@ -1,6 +1,7 @@
 """The reward manager with the real verifier and the embedded task's tokenizer.
 
-verl's reward loop is not started; how it finds and builds the manager is in `test_contract_classes`.
+verl's reward loop is not started; how it finds and builds the manager is in
+`test_contract_classes`.
 """
 
 from __future__ import annotations
