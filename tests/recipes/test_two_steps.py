@@ -6,13 +6,17 @@ trains and evaluates, and that its switch did what it says; not that it learns.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from care_verl.data.embedded.coldstart import EmbeddedPaths, cold_start, prepare_embedded
 from tests.recipes.effects import EFFECTS, check_effect
 from tests.recipes.two_steps import names, overrides, run_two_steps
+
+RECIPES = Path(__file__).parents[2] / "recipes" / "recipe"
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +40,20 @@ def test_each_has_an_effect_that_is_checked() -> None:
 def test_it_trains(name: str, embedded: EmbeddedPaths, policy: Path, tmp_path: Path) -> None:
     settings = overrides(name, embedded.train, embedded.test, policy)
     check_effect(name, run_two_steps(name, tmp_path / "run", settings))
+
+
+@pytest.mark.proof
+def test_adapters_train(embedded: EmbeddedPaths, policy: Path, tmp_path: Path) -> None:
+    """Those of `hardware/gpu1_lora`, on a CPU; in step 2 vLLM decodes with what step 1 trained."""
+    recipe = yaml.safe_load((RECIPES / "hardware" / "gpu1_lora.yaml").read_text())
+    adapters = recipe["actor_rollout_ref"]["model"]
+    settings = [
+        *overrides("method/care", embedded.train, embedded.test, policy),
+        *(f"actor_rollout_ref.model.{key}={value}" for key, value in adapters.items()),
+        "trainer.experiment_name=adapters",
+    ]
+    evidence = run_two_steps("method/care", tmp_path / "run", settings)
+    check_effect("method/care", evidence)
+    assert evidence.metrics[2]["training/rollout_probs_diff_max"] < 1e-3
+    (found,) = evidence.folder.rglob("global_step_2/actor/lora_train_meta.json")
+    assert json.loads(found.read_text())["r"] == adapters["lora_rank"]
