@@ -1,7 +1,7 @@
 """Fuzz the verifier: python tests/verifier/fuzz/run.py --count 100000 --seed 0 --workers 2
 
 Verdicts are asked for from threads, as a training run does. Exits with status 1 on any exception,
-on any verdict that took more than three seconds, and on any broken invariant.
+on any verdict that took more than `--limit` seconds, and on any broken invariant.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ SHOWN = 10
 
 @dataclass
 class Tally:
-    """What a run found."""
+    """What a run found; `limit_s` is what one verdict may take."""
 
+    limit_s: float
     rules: Counter[str] = field(default_factory=Counter)
     right: int = 0
     verdicts: int = 0
@@ -50,14 +51,16 @@ class Tally:
         self.right += outcome.acc == 1
         self.verdicts += outcome.verdicts
         self.exceptions += outcome.rule == "exception"
-        self.slow += outcome.seconds > LIMIT_S
+        self.slow += outcome.seconds > self.limit_s
         self.timeouts += outcome.rule == "undecided" and outcome.seconds >= WORKER_LIMIT_S
         self.slowest = max(self.slowest, (outcome.seconds, position))
         if outcome.problems:
             self.broken.append((position, outcome.problems))
 
 
-def outcomes(seed: int, positions: range, workers: int) -> Iterator[tuple[int, Outcome]]:
+def outcomes(
+    seed: int, positions: range, workers: int, limit_s: float
+) -> Iterator[tuple[int, Outcome]]:
     """Each position with its outcome, as they come. Ends the process when none comes for a minute:
     a thread that hangs cannot be stopped."""
     left = iter(positions)
@@ -66,7 +69,7 @@ def outcomes(seed: int, positions: range, workers: int) -> Iterator[tuple[int, O
         while True:
             while len(pending) < 4 * workers and (position := next(left, None)) is not None:
                 pending[
-                    pool.submit(lambda at: judge(case_at(seed, at), limit_s=LIMIT_S), position)
+                    pool.submit(lambda at: judge(case_at(seed, at), limit_s=limit_s), position)
                 ] = position
             if not pending:
                 return
@@ -84,7 +87,7 @@ def report(tally: Tally, seed: int, count: int, seconds: float) -> str:
     rules = ", ".join(f"{rule} {number}" for rule, number in tally.rules.most_common())
     lines = [
         f"cases {count}, right {tally.right}, verdicts {tally.verdicts}",
-        f"exceptions {tally.exceptions}, over {LIMIT_S:.0f} s {tally.slow}",
+        f"exceptions {tally.exceptions}, over {tally.limit_s:.0f} s {tally.slow}",
         f"timeouts {tally.timeouts}, cases with a problem {len(tally.broken)}",
         f"rules: {rules}",
         f"{tally.verdicts / seconds:.0f} verdicts per second in {seconds:.0f} s",
@@ -103,12 +106,13 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2, help="threads that ask for verdicts")
+    parser.add_argument("--limit", type=float, default=LIMIT_S, help="seconds for one verdict")
     arguments = parser.parse_args()
     # The first verdict starts the verifier's processes, which is no verdict's time.
     verify(r"<think>x</think><answer>\sqrt{8}</answer>", r"2\sqrt{2}")
-    tally = Tally()
+    tally = Tally(arguments.limit)
     begin = time.perf_counter()
-    found = outcomes(arguments.seed, range(arguments.count), arguments.workers)
+    found = outcomes(arguments.seed, range(arguments.count), arguments.workers, arguments.limit)
     for position, outcome in track(found, total=arguments.count, description="verdicts"):
         tally.add(position, outcome)
     print(report(tally, arguments.seed, arguments.count, time.perf_counter() - begin))

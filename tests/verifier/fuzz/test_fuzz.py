@@ -98,7 +98,7 @@ def test_a_verdict_that_changes_is_found() -> None:
 
 def test_the_script_runs() -> None:
     script = Path(__file__).with_name("run.py")
-    command = [sys.executable, str(script), "--count", "20", "--seed", "1"]
+    command = [sys.executable, str(script), "--count", "20", "--seed", "1", "--limit", str(HANG_S)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "cases 20" in done.stdout
