@@ -256,9 +256,14 @@ care_sft() { # overrides: torchrun on every node; does not return
     local nodes status=0
     care_find_head
     nodes=$(care_joined "${CARE_NODES[@]}")
-    care_start train "$nodes" train-%N.log torchrun --nnodes="${#CARE_NODES[@]}" \
-        --nproc-per-node="$CARE_GPUS" --rdzv-id="$SLURM_JOB_ID" --rdzv-backend=c10d \
-        --rdzv-endpoint="$CARE_HEAD_ADDRESS:$CARE_PORT" \
+    # Ranks and the store's host are given: torchrun itself would look for the head's address among
+    # those of the node's name, and nobody would be the host where that is another network's.
+    # It would also leave a log folder in each node's /tmp.
+    # shellcheck disable=SC2016
+    care_start train "$nodes" train-%N.log \
+        bash -c 'exec torchrun --node-rank="$SLURM_NODEID" "$@"' torchrun \
+        --nnodes="${#CARE_NODES[@]}" --nproc-per-node="$CARE_GPUS" \
+        --master-addr="$CARE_HEAD_ADDRESS" --master-port="$CARE_PORT" --log-dir=/dev/null \
         -m verl.trainer.sft_trainer "${CARE_OVERRIDES[@]}" "$@"
     care_supervise train "$nodes" "$CARE_STEP" || status=$?
     care_say "training ended with status $status; logs: $CARE_LOGS/train-*.log"

@@ -11,98 +11,16 @@ import json
 import os
 import re
 import signal
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
-from care_verl.platform.loopback import RAY_SWITCH
-
-from .nodes import Node, two_nodes
-from .running import Run
+from .jobs import Job, left_behind
+from .nodes import Node
 
 pytestmark = pytest.mark.e2e
-
-ROOT = Path(__file__).parents[2]
-SCRIPTS = ROOT / "examples" / "slurm"
-STUBS = ROOT / "tests" / "examples" / "stubs"
-# Short, for the names of Ray's sockets.
-DISK = Path(f"/tmp/care{os.getpid()}")
-LOGICAL_CPUS = 10
-SMALL = ["data.train_batch_size=8", "actor_rollout_ref.actor.ppo_mini_batch_size=4"]
-
-
-@dataclass
-class Job(Run):
-    """One of the scripts under the stand-in for `sbatch`."""
-
-    script: str = "train.sbatch"
-    nodes: int = 2
-
-    def command(self, temporary: str) -> list[str]:
-        options = [f"--nodes={self.nodes}", "--gpus-per-node=1"]
-        return ["sbatch", *options, str(SCRIPTS / self.script), *self.overrides]
-
-    @property
-    def run_folder(self) -> Path:
-        (folder,) = (self.folder / "runs").iterdir()
-        return folder
-
-    @property
-    def logs(self) -> Path:
-        (folder,) = (self.run_folder / "logs").iterdir()
-        return folder
-
-    @property
-    def metrics_path(self) -> Path:
-        """Of the first start."""
-        return next(self.folder.glob("runs/*/logs/*-0/metrics.jsonl"), self.folder / "none yet")
-
-    def tail(self, lines: int = 60) -> str:
-        logs = [self.folder / "run.log", *sorted(self.folder.glob("runs/*/logs/*/*.log"))]
-        ends = [log.read_text(errors="replace").splitlines()[-lines:] for log in logs]
-        return "\n".join(line for end in ends for line in end)
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[list[Node]]:
-    with two_nodes(DISK) as both:
-        yield both
-
-
-@pytest.fixture(scope="module")
-def slurm(
-    nodes: list[Node], settings: list[str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, str]]:
-    """The environment of a job whose `srun` enters the nodes."""
-    commands = tmp_path_factory.mktemp("slurm")
-    for name in ("srun", "scontrol", "sbatch"):
-        (commands / name).symlink_to(STUBS / f"{name}.py")
-    for node in nodes:
-        enter = commands / f"enter-{node.name}"
-        enter.write_text(f'#!/bin/sh\nexec {" ".join(node.enter)} "$@"\n')
-        enter.chmod(0o755)
-    beside_python = str(Path(sys.executable).parent)
-    with pytest.MonkeyPatch.context() as patch:
-        # Set in this process by the plugin, when the model for `settings` was made.
-        patch.delenv(RAY_SWITCH, raising=False)
-        yield {
-            "PATH": os.pathsep.join([str(commands), beside_python, os.environ["PATH"]]),
-            "STUB_ENTER_NODE": "enter-NODE",
-            "SLURM_CPUS_ON_NODE": str(LOGICAL_CPUS),
-            "CARE_SCRIPTS": str(SCRIPTS),
-            "CARE_RAY_DIR": str(DISK),
-            # Kept on purpose, and else in the temporary folder.
-            "TORCHINDUCTOR_CACHE_DIR": str(commands / "compiled"),
-        }
-
-
-@pytest.fixture(scope="module")
-def settings(overrides: list[str]) -> list[str]:
-    return ["+recipe=[embedded,hardware/cpu_cluster]", *overrides[1:], *SMALL]
 
 
 @dataclass
@@ -148,11 +66,6 @@ def ray_node_id(process: psutil.Process) -> str:
     words = [word for parent in process.parents() for word in parent.cmdline()]
     (node_id,) = [word.partition("=")[2] for word in words if word.startswith("--node_id=")]
     return node_id
-
-
-def left_behind(job: Job, nodes: list[Node]) -> list[str]:
-    """Processes, sockets, shared memory, and what is on the nodes' own disks."""
-    return job.leftovers() + [path for node in nodes for path in node.left(DISK)]
 
 
 def test_one_rank_and_one_server_on_each_node(trained: Trained) -> None:
@@ -218,7 +131,7 @@ def test_a_requeued_job_goes_on(
     four = ["trainer.total_training_steps=4", "trainer.save_freq=1", "trainer.resume_mode=auto"]
     with Job(tmp_path, [*settings, *four], {**slurm, "STUB_FOLDER": str(tmp_path)}) as job:
         job.wait_for_step(2)
-        os.kill(int((tmp_path / "batch.pid").read_text()), signal.SIGUSR1)
+        os.kill(job.batch_script, signal.SIGUSR1)
         assert job.finish() == 0, job.tail()
         assert left_behind(job, nodes) == []
     first, second = sorted((job.run_folder / "logs").iterdir())

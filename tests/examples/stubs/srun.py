@@ -1,8 +1,9 @@
 #!/usr/bin/env -S python3 -S
 """Stands in for Slurm's `srun`: runs the command once for each node of --nodelist, on this machine.
 
-Each task is a session of its own with the node's name in SLURMD_NODENAME, behind STUB_ENTER_NODE
-where that is set. Signals to this process end the tasks by force, which a script must not rely on.
+Each task is a session of its own with the node's name in SLURMD_NODENAME and its place in the list
+in SLURM_NODEID, behind STUB_ENTER_NODE where that is set. Signals to this process end the tasks by
+force, which a script must not rely on.
 """
 
 import os
@@ -19,7 +20,8 @@ LOG = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 def main() -> int:
     options, command = split(sys.argv[1:])
     record("srun", options["nodelist"], *command[:2])
-    tasks = [start(node, options, command) for node in options["nodelist"].split(",")]
+    nodes = options["nodelist"].split(",")
+    tasks = [start(place, node, options, command) for place, node in enumerate(nodes)]
 
     def kill(*_: object) -> None:
         for task in tasks:
@@ -46,7 +48,7 @@ def split(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
     return options, arguments
 
 
-def start(node: str, options: dict[str, str], command: list[str]) -> subprocess.Popen:
+def start(place: int, node: str, options: dict[str, str], command: list[str]) -> subprocess.Popen:
     output = options.get("output")
     target = os.open(output.replace("%N", node), LOG) if output else None
     enter = shlex.split(os.environ.get("STUB_ENTER_NODE", "").replace("NODE", node))
@@ -55,7 +57,7 @@ def start(node: str, options: dict[str, str], command: list[str]) -> subprocess.
         stdout=target,
         stderr=subprocess.STDOUT if output else None,
         stdin=subprocess.DEVNULL,
-        env={**os.environ, "SLURMD_NODENAME": node},
+        env={**os.environ, "SLURMD_NODENAME": node, "SLURM_NODEID": str(place)},
         start_new_session=True,
         # A shell's background processes ignore SIGINT, and pass that on; tasks of Slurm do not.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
