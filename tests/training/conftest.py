@@ -53,3 +53,14 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> MemoryQueue:
     for name in calls:
         monkeypatch.setattr(transfer_queue, name, getattr(memory, name))
     return memory
+
+
+@pytest.fixture
+def no_metrics_of_verl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """verl's `_compute_metrics` tells of the timing only, and needs no rows."""
+    from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+
+    def compute(trainer: Any, batch: Any, metrics: dict[str, Any], timing: dict[str, Any]) -> None:
+        metrics.update({f"timing_s/{name}": seconds for name, seconds in timing.items()})
+
+    monkeypatch.setattr(PPOTrainerSync, "_compute_metrics", compute)

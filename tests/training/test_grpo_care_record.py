@@ -13,7 +13,6 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from transfer_queue import KVBatchMeta
-from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from care_verl.algorithm.consistency_config import GrpoCareConfig, GrpoCareRecordsConfig
 from care_verl.records.files import RunRecord
@@ -43,6 +42,8 @@ ROWS: list[tuple[str, AnsweredRow, float]] = [
     ("w", answered(0, 1.0, 1.0, (5, 6)), 0.99),
 ]
 PADDING = "pad0_0_0"
+
+pytestmark = pytest.mark.usefixtures("no_metrics_of_verl")
 
 
 def fill(queue: MemoryQueue) -> KVBatchMeta:
@@ -79,14 +80,6 @@ def train(queue: MemoryQueue, recorder: Any, step: int = 1) -> None:
     batch = trainer._compute_advantage(fill(queue), metrics)
     trainer._compute_metrics(batch, metrics, trainer.timing_raw)
     queue.rows.clear()
-
-
-@pytest.fixture(autouse=True)
-def _no_metrics_of_verl(monkeypatch: pytest.MonkeyPatch) -> None:
-    def compute(trainer: Any, batch: Any, metrics: dict[str, Any], timing: dict[str, Any]) -> None:
-        metrics.update({f"timing_s/{name}": seconds for name, seconds in timing.items()})
-
-    monkeypatch.setattr(PPOTrainerSync, "_compute_metrics", compute)
 
 
 @pytest.fixture

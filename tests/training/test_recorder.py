@@ -18,7 +18,6 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from transfer_queue import KVBatchMeta
-from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from care_verl.algorithm import CareConfig, RecordsConfig, RgrConfig
 from care_verl.records.files import RunRecord
@@ -56,6 +55,8 @@ ROWS: list[Sampled] = [
     ("y", record(1, 0.0), [0.6, 0.8], None),
     ("y", record(2, 0.0, reflected_from=1), None, None),
 ]
+
+pytestmark = pytest.mark.usefixtures("no_metrics_of_verl")
 
 
 def png(shade: int = 90) -> bytes:
@@ -122,14 +123,6 @@ def train(
     trainer._compute_metrics(kept, metrics, trainer.timing_raw)
     queue.rows.clear()
     return metrics
-
-
-@pytest.fixture(autouse=True)
-def _no_metrics_of_verl(monkeypatch: pytest.MonkeyPatch) -> None:
-    def compute(trainer: Any, batch: Any, metrics: dict[str, Any], timing: dict[str, Any]) -> None:
-        metrics.update({f"timing_s/{name}": seconds for name, seconds in timing.items()})
-
-    monkeypatch.setattr(PPOTrainerSync, "_compute_metrics", compute)
 
 
 @pytest.fixture
