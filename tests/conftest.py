@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# What the tests share fails with its values, as the tests do.
+pytest.register_assert_rewrite("tests.e2e", "tests.recipes", "tests.rollout.engine")
+
 # In a process that runs thousands of tests the garbage collector alone takes longer than
 # hypothesis' default limit for one example.
 settings.register_profile("care", deadline=None)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from safetensors.torch import load_file
 
@@ -90,17 +92,41 @@ class Story:
         return {name: value.to_local() for name, value in state.items()}
 
 
+def command(run: Run) -> psutil.Process:
+    """The process that the user started."""
+    return psutil.Process(run.process.pid)
+
+
+def trainer(run: Run) -> psutil.Process:
+    """The process in which the trainer runs."""
+    (process,) = run.named("ray::TaskRunnerV1")
+    return process
+
+
+def killed_at(story: Story, moment: Moment, whom: Callable[[Run], psutil.Process] = command) -> Run:
+    """Kill a process of the next start when it has reached `moment`, at which the run is held."""
+    at = Moments(story.folder / "marks", moment)
+    with story.run(at.environment()) as run:
+        at.wait_for(run, moment.at)
+        kill(run, whom(run))
+    return run
+
+
+def kill(run: Run, process: psutil.Process) -> None:
+    """SIGKILL for a process of the run, which ends the run and leaves nothing behind."""
+    process.kill()
+    killed = time.monotonic()
+    assert run.finish(SETTLED_S) != 0
+    assert run.leftovers(SETTLED_S) == []
+    print(f"nothing left {time.monotonic() - killed:.1f} s after the kill")
+
+
 def killed_in_the_last_save(story: Story, aside: Path) -> Run:
     """Kill the next start when the last step's weights are written and the next file is half.
 
     What it left is copied to `aside`, since going on overwrites it.
     """
-    at = Moments(story.folder / "marks", Moment("saving", "hold", step=STEPS))
-    with story.run(at.environment()) as run:
-        at.wait_for(run, "saving")
-        run.process.send_signal(signal.SIGKILL)
-        run.finish(SETTLED_S)
-        assert run.leftovers(SETTLED_S) == []
+    run = killed_at(story, Moment("saving", "hold", step=STEPS))
     assert sorted(metrics_of(run)) == list(range(1, STEPS))
     shutil.copytree(story.folder, aside)
     return run

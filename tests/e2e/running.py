@@ -103,7 +103,7 @@ class Run:
 
         Living processes; files and folders in its temporary folder, sockets in /tmp and shared
         memory, as far as no living process has them open. Kept by Ray and verl in any run, and not
-        listed: Ray's folder of logs, and verl's empty lock files.
+        listed: Ray's folder of logs, verl's empty lock files, PyTorch's cache of compiled kernels.
         """
         deadline = time.monotonic() + within
         while (found := self._leftovers()) and time.monotonic() < deadline:
@@ -115,7 +115,7 @@ class Run:
         for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 processes.append(" ".join(process.cmdline()))
-        kept = ("ray", "ckpt_")
+        kept = ("ray", "ckpt_", "torchinductor_")
         names = [p for p in Path(self._temporary.name).iterdir() if not p.name.startswith(kept)]
         new = (_sockets() | _shared_memory()) - self._before
         return processes + sorted(map(str, names)) + sorted(new - _in_use(new))

@@ -10,7 +10,6 @@ rollouts in fp32 on a CPU. Not shown: anything on a GPU, and more than one rank,
 from __future__ import annotations
 
 import json
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,14 @@ from care_verl.replay.comparison import Changes, compare
 from care_verl.replay.readers import read
 from care_verl.replay.rollouts import Reading
 
-from .moments import Moment, Moments
+from .moments import Moment
 from .resuming import (
-    SETTLED_S,
     STEPS,
     Story,
     assert_same_step,
     assert_same_training,
     assert_same_weights,
+    killed_at,
     killed_in_the_last_save,
     metrics_of,
 )
@@ -209,12 +208,7 @@ def test_a_killed_run_equals_one_that_was_never_stopped(
     whole = GrpoCareStory(tmp_path / "whole", overrides)
     uninterrupted = whole.finish()
     story = GrpoCareStory(tmp_path / "killed", overrides)
-    at = Moments(tmp_path / "marks", Moment("rollout", "hold", step=3, count=20))
-    with story.run(at.environment()) as run:
-        at.wait_for(run, "rollout")
-        run.process.send_signal(signal.SIGKILL)
-        run.finish(SETTLED_S)
-        assert run.leftovers(SETTLED_S) == []
+    killed_at(story, Moment("rollout", "hold", step=3, count=20))
 
     resumed = story.finish()
 

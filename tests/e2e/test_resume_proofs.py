@@ -6,8 +6,8 @@ What is compared, and what that does not show, is said in `test_resume`.
 from __future__ import annotations
 
 import os
-import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -15,8 +15,8 @@ import pytest
 
 from care_verl.training.checkpointing.checkpoints import TRACKER
 
-from .moments import Moment, Moments
-from .resuming import SETTLED_S, Story, assert_same_steps
+from .moments import Moment
+from .resuming import Story, assert_same_steps, command, kill, killed_at, trainer
 from .running import Run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.proof]
@@ -36,36 +36,14 @@ def reference(overrides: list[str], tmp_path_factory: pytest.TempPathFactory) ->
     return story, story.finish()
 
 
-def kill(run: Run, whom: str) -> None:
-    """SIGKILL for the process that a user started, or for the one in which the trainer runs."""
-    victim = run.process if whom == "main_ppo" else trainer_process(run)
-    victim.send_signal(signal.SIGKILL)
-    killed = time.monotonic()
-    assert run.finish(SETTLED_S) != 0
-    assert run.leftovers(SETTLED_S) == []
-    print(f"{whom} killed: nothing left after {time.monotonic() - killed:.1f} s")
-
-
-def trainer_process(run: Run) -> psutil.Process:
-    (process,) = run.named("ray::TaskRunnerV1")
-    return process
-
-
-def killed_at(story: Story, moment: Moment, whom: str) -> None:
-    at = Moments(story.folder / "marks", moment)
-    with story.run(at.environment()) as run:
-        at.wait_for(run, moment.at)
-        kill(run, whom)
-
-
-@pytest.mark.parametrize("whom", ["main_ppo", "TaskRunnerV1"])
+@pytest.mark.parametrize("whom", [command, trainer], ids=lambda whom: whom.__name__)
 @pytest.mark.parametrize("moment", IN_STEP_3, ids=lambda moment: moment.at)
 def test_killed_in_step_3_a_run_goes_on_from_step_2(
     overrides: list[str],
     reference: tuple[Story, Run],
     tmp_path: Path,
     moment: Moment,
-    whom: str,
+    whom: Callable[[Run], psutil.Process],
 ) -> None:
     story = Story(tmp_path, overrides)
     killed_at(story, moment, whom)
@@ -84,7 +62,7 @@ def test_killed_between_manifest_and_tracker_a_run_goes_on_from_the_new_checkpoi
         run.wait_for_step(2)
         os.mkfifo(pipe)
         wait_for(story.checkpoints / "global_step_3" / "complete.json", run)
-        kill(run, "main_ppo")
+        kill(run, command(run))
     pipe.unlink()
     # verl has named step 3 by itself, without the manifest's knowledge.
     (story.checkpoints / TRACKER).write_text("2")
@@ -107,7 +85,7 @@ def test_two_ranks_go_on_as_one_run(overrides: list[str], tmp_path: Path) -> Non
     whole = Story(tmp_path / "whole", overrides, ranks)
     uninterrupted = whole.finish()
     story = Story(tmp_path / "killed", overrides, ranks)
-    killed_at(story, Moment("saving", "hold", step=3), "main_ppo")
+    killed_at(story, Moment("saving", "hold", step=3))
     resumed = story.finish()
     assert f"Resuming from {story.checkpoints / 'global_step_2'}," in resumed.log
     assert_same_steps(story, resumed, whole, uninterrupted, first=3)
