@@ -1,8 +1,9 @@
-"""What vLLM's processes would leave on a node when they are killed: sockets, shared memory, files.
+"""What a killed vLLM server would leave on a node: its engine, sockets, shared memory, files.
 
 Ray ends its actors with SIGKILL, at the end of a good run too, and vLLM then removes nothing: seven
-sockets and a file in the temporary folder, 400 MB of shared memory. A small process of the system's
-shell outlives the server and removes them.
+sockets and a file in the temporary folder, 400 MB of shared memory. Its engine process does not
+notice that the server is gone; Ray ends it, unless Ray's own processes are killed at that moment. A
+small process of the system's shell outlives the server, ends the engine and removes the rest.
 """
 
 from __future__ import annotations
@@ -21,17 +22,26 @@ _SOCKETS = "VLLM_RPC_BASE_PATH"
 _PYTHONS_OWN = ("psm_", "sem.mp-")
 """Names of `multiprocessing`'s shared memory and semaphores."""
 
-# Reads paths until every holder of the other end of its input is gone. In the background and in a
-# session of its own, or Ray would end it together with the server.
+_TRACKER = "multiprocessing.resource_tracker"
+
+# Reads paths and process ids until every holder of the other end of its input is gone. In the
+# background and in a session of its own, or Ray would end it together with the server.
 _SWEEP = """exec 3<&0
 (
-    while IFS= read -r path; do set -- "$@" "$path"; done
+    engine=
+    while IFS= read -r line; do
+        case $line in
+            /*) set -- "$@" "$line" ;;
+            *) engine="$engine $line" ;;
+        esac
+    done
+    [ -z "$engine" ] || kill -9 $engine
     rm -rf -- "$@"
 ) <&3 3<&- &"""
 
 
 class EngineLeftovers:
-    """Removes paths when the process that made it has ended, however it ended."""
+    """Removes paths, and ends processes, when the process that made it has ended, however."""
 
     def __init__(self) -> None:
         reading, self._sweeper = os.pipe()
@@ -47,8 +57,7 @@ class EngineLeftovers:
 
     def remove_at_end(self, paths: Iterable[str]) -> None:
         """Have these files and folders removed."""
-        for path in paths:
-            os.write(self._sweeper, f"{path}\n".encode())
+        self._tell(paths)
 
     def redirect_temporary_files(self) -> None:
         """From now on this process and its children have a temporary folder of their own."""
@@ -62,14 +71,24 @@ class EngineLeftovers:
         self.remove_at_end([folder])
         os.environ["TMPDIR"] = tempfile.tempdir = folder
 
-    def claim_shared_memory(self) -> None:
-        """Have what this process and its children share by now removed, once the engine runs."""
+    def claim_engine(self) -> None:
+        """Have the children ended with this process, and what all share by now removed.
+
+        To be called once the engine runs.
+        """
         server = psutil.Process()
-        family = [server, *server.children(recursive=True)]
+        children = server.children(recursive=True)
+        # Python's own tracker ends by itself, and removes what is shared later.
+        self._tell(str(p.pid) for p in children if _TRACKER not in " ".join(p.cmdline()))
+        family = [server, *children]
         mapped = {inode for process in family for inode in _mapped_inodes(process.pid)}
         with os.scandir(SHARED_MEMORY) as entries:
             ours = [e.path for e in entries if e.name.startswith(_PYTHONS_OWN)]
         self.remove_at_end(path for path in ours if _inode(path) in mapped)
+
+    def _tell(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            os.write(self._sweeper, f"{line}\n".encode())
 
 
 def _mapped_inodes(pid: int) -> Iterator[int]:

@@ -59,7 +59,7 @@ class CareVLLMServer(vLLMHttpServer):  # type: ignore[misc]
         leftovers = EngineLeftovers()
         leftovers.redirect_temporary_files()
         await super().run_server(args)
-        leftovers.claim_shared_memory()
+        leftovers.claim_engine()
         self._watch = EngineWatch(self.engine, f"rollout replica {self.replica_rank}")
         if self._harvest is not None:
             self._inbox = await self._watch.unless_dead(self._install(self._harvest))

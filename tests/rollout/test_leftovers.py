@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -29,35 +31,58 @@ if __name__ == "__main__":
     name = here.recv()
     lock = multiprocessing.get_context("spawn").Lock()
     semaphore = lock._semlock.name
-    leftovers.claim_shared_memory()
+    leftovers.claim_engine()
     made = tempfile.mkdtemp(suffix=" with a space")
-    print(made, f"/dev/shm/{name}", f"/dev/shm/sem.{semaphore[1:]}", sep="\\n", flush=True)
+    print(made, f"/dev/shm/{name}", f"/dev/shm/sem.{semaphore[1:]}", sep="\\n")
+    print(child.pid, flush=True)
     time.sleep(600)
 """
 
 
+@dataclass
+class Holder:
+    process: subprocess.Popen[bytes]
+    folder: Path
+    shared: list[Path]
+    child: psutil.Process
+
+
 @pytest.fixture
-def holder(tmp_path: Path) -> subprocess.Popen[str]:
+def holder(tmp_path: Path) -> Holder:
     script = tmp_path / "holder.py"
     script.write_text(HOLDER)
-    return subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    made, *shared, pid = (process.stdout.readline().decode().rstrip("\n") for _ in range(4))
+    return Holder(process, Path(made).parent, [Path(p) for p in shared], psutil.Process(int(pid)))
 
 
-def test_files_and_shared_memory_of_a_killed_process_are_removed(
-    holder: subprocess.Popen[str],
-) -> None:
+def wait_until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not reached() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def test_files_and_shared_memory_of_a_killed_process_are_removed(holder: Holder) -> None:
     """The child is killed as well, and so is Python's own tracker of shared memory."""
-    assert holder.stdout is not None
-    folder, *shared = (Path(holder.stdout.readline().rstrip("\n")) for _ in range(3))
-    private = folder.parent
-    assert private.name.startswith("care-vllm-")
-    assert all(path.exists() for path in shared)
-    holding = psutil.Process(holder.pid)
+    made = [holder.folder, *holder.shared]
+    assert holder.folder.name.startswith("care-vllm-")
+    assert all(path.exists() for path in made)
+    holding = psutil.Process(holder.process.pid)
     for process in [*holding.children(recursive=True), holding]:
         process.kill()
-    holder.wait()
-    deadline = time.monotonic() + 20
-    while any(path.exists() for path in (private, *shared)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert [path for path in (private, *shared) if path.exists()] == []
-    assert private.parent.exists()
+    holder.process.wait()
+    wait_until(lambda: not any(path.exists() for path in made))
+    assert [path for path in made if path.exists()] == []
+    assert holder.folder.parent.exists()
+
+
+def test_the_engine_of_a_killed_server_is_ended(holder: Holder) -> None:
+    """Nobody else does so here, as when Ray's own processes are killed together with the server."""
+    made = [holder.folder, *holder.shared]
+    assert holder.child.is_running()
+    holder.process.kill()
+    holder.process.wait()
+    wait_until(lambda: not holder.child.is_running() and not any(p.exists() for p in made))
+    assert not holder.child.is_running()
+    assert [path for path in made if path.exists()] == []
