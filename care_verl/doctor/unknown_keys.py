@@ -20,8 +20,8 @@ from care_verl.doctor.composition import closest, compose, keys_of, our_keys
 from care_verl.doctor.finding import Check, Finding
 
 CHECK = Check("configuration")
-# Arguments of ray.init and of Hydra.
-_PASSED_ON = ("ray_kwargs.ray_init", "hydra")
+# Arguments of ray.init and of Hydra, and what the recipes make a run's name of.
+_READ_ELSEWHERE = ("ray_kwargs.ray_init", "hydra", "run_name")
 
 
 def check_added_keys(config: DictConfig) -> list[Finding]:
@@ -40,7 +40,7 @@ def _outermost_added(config: DictConfig, base: DictConfig) -> Iterator[str]:
 
 
 def _is_read(key: str, base: DictConfig) -> bool:
-    if _starts(key, _PASSED_ON) or _starts(key, our_sections()):
+    if _starts(key, _READ_ELSEWHERE) or _starts(key, our_sections()):
         return True
     section, _, name = key.rpartition(".")
     node: Any = OmegaConf.select(base, section) if section else base

@@ -84,6 +84,13 @@ def test_an_added_key_that_somebody_reads_is_let_pass(sound: list[str], override
     assert check_added_keys(compose([*sound, override])) == []
 
 
+def test_the_recipes_name_of_a_run_is_let_pass(
+    sound: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("care_verl.doctor.unknown_keys.words_of_verl", frozenset)
+    assert check_added_keys(compose([*sound, "+run_name.variant=_lr3e-6"])) == []
+
+
 def test_our_own_unknown_setting_has_a_suggestion(sound: list[str]) -> None:
     _, findings = validated(compose([*sound, "++algorithm.care.rgr.mdoe=off"]), [])
     finding = the_error(findings, "algorithm.care.rgr.mdoe is not a setting")

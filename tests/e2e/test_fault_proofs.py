@@ -88,6 +88,18 @@ def test_sigterm(overrides: list[str], tmp_path: Path) -> None:
         ended(run, "")
 
 
+def test_ray_and_the_rollout_server_killed_together(overrides: list[str], tmp_path: Path) -> None:
+    """As may happen when the command is killed: nobody of Ray is left to end vLLM's engine."""
+    with Run(tmp_path / "run", [*overrides, *LONG]) as run:
+        run.wait_for_step(1)
+        (raylet,) = run.named("/raylet/raylet ")
+        (server,) = run.named("ray::CareVLLMServer")
+        for process in (raylet, server, run.process):
+            process.kill()
+        assert run.finish() != 0
+        assert run.leftovers() == []
+
+
 def test_the_verifiers_own_worker_is_replaced(
     embedded: EmbeddedPaths, overrides: list[str], tmp_path: Path
 ) -> None:
