@@ -22,7 +22,7 @@ from care_verl.training.grpo_care.rows import GRPO_CARE, AnsweredRow
 from care_verl.training.recording.recorder import recording
 
 from .samples import WELL_FORMED, MemoryQueue, answered
-from .test_grpo_care import bare_trainer
+from .test_grpo_care_step import bare_trainer
 from .test_recorder import by_name, full_disk, messages, png, run_config
 
 CARES = {
