@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -329,8 +328,8 @@ def test_a_group_s_name_may_be_anything(page: Page, tmp_path: Path) -> None:
     assert current(page) == name
 
 
-def test_500_groups_are_fast(page: Page, tmp_path: Path) -> None:
-    """Within wide bounds: the machine that tests may be busy."""
+def test_500_groups_are_filtered_and_searched(page: Page, tmp_path: Path) -> None:
+    """How long that takes is measured by `tests.benchmarks.atlas_size`."""
     rows = [
         one
         for place in range(500)
@@ -338,19 +337,13 @@ def test_500_groups_are_fast(page: Page, tmp_path: Path) -> None:
     ]
     write_step(tmp_path, 1, rows, {})
     url = write_atlas(tmp_path, Wanted(limit=500)).path.as_uri()
-    begin = time.monotonic()
     page.goto(url)
-    assert time.monotonic() - begin < 30
-    begin = time.monotonic()
     chip(page, "rgr:succeeded").click()
     assert page.locator("#shown").text_content() == "250 of 500 groups"
-    assert time.monotonic() - begin < 5
-    begin = time.monotonic()
     page.keyboard.press("/")
     page.keyboard.type("24,750")
     page.keyboard.press("Enter")
     page.keyboard.press("j")
-    assert time.monotonic() - begin < 5
     assert current(page) == "s000001p00002"
 
 
