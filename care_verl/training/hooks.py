@@ -13,6 +13,7 @@ GRPO-CARE.
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 from types import ModuleType
 from typing import Any, NoReturn
@@ -21,13 +22,14 @@ from care_verl.platform import when_imported
 from care_verl.training import reward_tokenizer
 
 VALIDATE_PARAMETERS = ["config", "use_reference_policy", "use_critic"]
+_TRAINERS = ("care_verl.training.trainer", "care_verl.training.grpo_care.trainer")
 
 
 def install() -> None:
     """Hook into verl, now or as soon as it has imported each part."""
     when_imported("verl.utils.config", complete_before_validation)
     when_imported("verl.trainer.ppo.core_algos", register_algorithms)
-    when_imported("verl.trainer.ppo.v1", register_trainer)
+    when_imported("verl.trainer.ppo.v1", import_trainers)
     when_imported(reward_tokenizer.MODULE, reward_tokenizer.ask_before_trusting)
     when_imported("hydra.main", register_recipes)
 
@@ -87,15 +89,14 @@ def _refuse_to_compute(estimator: str) -> NoReturn:
     )
 
 
-def register_trainer(module: ModuleType) -> None:
-    """The trainers behind `algorithm.adv_estimator=care` and `grpo_care`."""
-    from care_verl.training import configuration
-    from care_verl.training.grpo_care import configuration as grpo_care_configuration
-    from care_verl.training.grpo_care.trainer import GrpoCareTrainer
-    from care_verl.training.trainer import CareTrainer
+def import_trainers(module: ModuleType) -> None:
+    """Import the trainers behind `algorithm.adv_estimator=care` and `grpo_care`; they register.
 
-    module.register_trainer(configuration.TRAINER_MODE)(CareTrainer)
-    module.register_trainer(grpo_care_configuration.TRAINER_MODE)(GrpoCareTrainer)
+    They do so themselves because one of them may be what made verl import its trainers: then its
+    own class does not exist yet.
+    """
+    for name in _TRAINERS:
+        importlib.import_module(name)
 
 
 def register_recipes(module: ModuleType) -> None:

@@ -13,13 +13,14 @@ import transfer_queue as tq
 from omegaconf import DictConfig
 from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.utils.debug import marked_timer
 from verl.utils.metric import reduce_metrics
 from verl.utils.py_functional import rename_dict
 
 from care_verl.logs import logger_of
 from care_verl.training.batching import data_parallel_size, num_mini_batches, rows_multiple
-from care_verl.training.configuration import care_config
+from care_verl.training.configuration import TRAINER_MODE, care_config
 from care_verl.training.cross_check import measured_distance, put_ranges
 from care_verl.training.dropping import deal_order, drop_rows
 from care_verl.training.parity import checked_parity
@@ -35,6 +36,7 @@ from care_verl.training.worker import CareActorRolloutRefWorker
 logger = logger_of(__name__)
 
 
+@register_trainer(TRAINER_MODE)
 class CareTrainer(RunTrainer):
     """`trainer.v1.trainer_mode=care_verl_plugin`, chosen by `algorithm.adv_estimator=care`."""
 

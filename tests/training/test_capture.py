@@ -15,7 +15,7 @@ from care_verl.algorithm import CaptureConfig, CareConfig
 from care_verl.training.recording.capture_file import Capture, read_capture
 
 from .samples import MemoryQueue
-from .test_trainer import batch_config, care_trainer, sampled, workers
+from .trainers import batch_config, care_trainer, sampled, workers
 
 MODEL = {
     "actor_rollout_ref": {

@@ -21,9 +21,9 @@ from care_verl.training.disk import UnwritableError, explaining_disks
 from care_verl.training.grpo_care.rows import GRPO_CARE, AnsweredRow
 from care_verl.training.recording.recorder import recording
 
+from .recorded import by_name, full_disk, messages, png, run_config
 from .samples import WELL_FORMED, MemoryQueue, answered
-from .test_grpo_care_step import bare_trainer
-from .test_recorder import by_name, full_disk, messages, png, run_config
+from .trainers import bare_trainer
 
 CARES = {
     *("role", "is_source", "k_prime", "k_s", "d_cos", "rank", "advantage_raw"),

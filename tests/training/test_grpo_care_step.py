@@ -25,8 +25,10 @@ from care_verl.training.grpo_care.worker import GrpoCareActorRolloutRefWorker
 from tests.validation import validate
 
 from .samples import MemoryQueue, answered
+from .trainers import bare_trainer
 
 Composed = Callable[..., DictConfig]
+
 
 FLAG = "algorithm.adv_estimator=grpo_care"
 
@@ -103,14 +105,6 @@ def test_a_mean_over_nothing_is_left_out() -> None:
 def test_a_step_without_rows_says_so() -> None:
     with pytest.raises(RuntimeError, match="no rollout arrived"):
         ScoredStep.of([], [], [], [], GrpoCareConfig())
-
-
-def bare_trainer(**attributes: Any) -> Any:
-    trainer: Any = object.__new__(GrpoCareTrainer)
-    trainer.settings, trainer._step = GrpoCareConfig(), None
-    for name, value in attributes.items():
-        setattr(trainer, name, value)
-    return trainer
 
 
 def test_the_reference_exists_though_no_kl_term_does(composed: Composed) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 import inspect
+import subprocess
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -103,8 +105,24 @@ def test_installing_again_changes_nothing() -> None:
     import verl.trainer.ppo.v1
 
     hooks.register_algorithms(verl.trainer.ppo.core_algos)
-    hooks.register_trainer(verl.trainer.ppo.v1)
+    hooks.import_trainers(verl.trainer.ppo.v1)
     assert before == (POLICY_LOSS_REGISTRY, ADV_ESTIMATOR_REGISTRY, TRAINER_REGISTRY)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "first", ["verl", "care_verl.training.trainer", "care_verl.training.grpo_care.trainer"]
+)
+def test_both_trainers_are_registered_whatever_is_imported_first(first: str) -> None:
+    """In a process of its own."""
+    code = (
+        f"import {first}\n"
+        "from verl.trainer.ppo.v1.trainer_base import TRAINER_REGISTRY\n"
+        "print(*(c.__module__ for m, c in TRAINER_REGISTRY.items() if m.startswith('care')))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    registered = set(done.stdout.splitlines()[-1].split())
+    assert registered == {"care_verl.training.trainer", "care_verl.training.grpo_care.trainer"}
 
 
 def test_an_active_plugin_is_recognised() -> None:

@@ -14,11 +14,12 @@ import transfer_queue as tq
 from omegaconf import DictConfig
 from torch import Tensor
 from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.v1.trainer_base import register_trainer
 
 from care_verl.logs import logger_of
 from care_verl.training.batching import data_parallel_size
 from care_verl.training.dropping import deal_order
-from care_verl.training.grpo_care.configuration import grpo_care_config
+from care_verl.training.grpo_care.configuration import TRAINER_MODE, grpo_care_config
 from care_verl.training.grpo_care.rows import (
     Fields,
     ScoredStep,
@@ -34,6 +35,7 @@ from care_verl.training.run_trainer import RunTrainer
 logger = logger_of(__name__)
 
 
+@register_trainer(TRAINER_MODE)
 class GrpoCareTrainer(RunTrainer):
     """`trainer.v1.trainer_mode=care_verl_plugin_grpo_care`, chosen by the estimator `grpo_care`."""
 
