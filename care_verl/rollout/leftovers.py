@@ -55,10 +55,6 @@ class EngineLeftovers:
         )
         os.close(reading)
 
-    def remove_at_end(self, paths: Iterable[str]) -> None:
-        """Have these files and folders removed."""
-        self._tell(paths)
-
     def redirect_temporary_files(self) -> None:
         """From now on this process and its children have a temporary folder of their own."""
         # The cache of compiled kernels lies in the temporary folder too and is worth keeping.
@@ -66,9 +62,9 @@ class EngineLeftovers:
         if _SOCKETS not in os.environ:
             # A socket's path has 107 bytes at most, which a site's temporary folder may fill.
             os.environ[_SOCKETS] = tempfile.mkdtemp(prefix="care-", dir="/tmp")
-            self.remove_at_end([os.environ[_SOCKETS]])
+            self._end_with_us([os.environ[_SOCKETS]])
         folder = tempfile.mkdtemp(prefix="care-vllm-")
-        self.remove_at_end([folder])
+        self._end_with_us([folder])
         os.environ["TMPDIR"] = tempfile.tempdir = folder
 
     def claim_engine(self) -> None:
@@ -78,17 +74,25 @@ class EngineLeftovers:
         """
         server = psutil.Process()
         children = server.children(recursive=True)
-        # Python's own tracker ends by itself, and removes what is shared later.
-        self._tell(str(p.pid) for p in children if _TRACKER not in " ".join(p.cmdline()))
+        self._end_with_us(str(child.pid) for child in children if not _ends_by_itself(child))
         family = [server, *children]
         mapped = {inode for process in family for inode in _mapped_inodes(process.pid)}
         with os.scandir(SHARED_MEMORY) as entries:
             ours = [e.path for e in entries if e.name.startswith(_PYTHONS_OWN)]
-        self.remove_at_end(path for path in ours if _inode(path) in mapped)
+        self._end_with_us(path for path in ours if _inode(path) in mapped)
 
-    def _tell(self, lines: Iterable[str]) -> None:
+    def _end_with_us(self, lines: Iterable[str]) -> None:
+        """Absolute paths of files and folders to be removed, or ids of processes to be ended."""
         for line in lines:
             os.write(self._sweeper, f"{line}\n".encode())
+
+
+def _ends_by_itself(process: psutil.Process) -> bool:
+    """Python's tracker of shared memory, which cleans up then, and what has ended already."""
+    try:
+        return _TRACKER in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _mapped_inodes(pid: int) -> Iterator[int]:

@@ -162,3 +162,11 @@ def write_rows(folder: Path, step: int, rows: Iterable[dict[str, Any]]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     write_step(folder, step, list(rows), {})
     return folder
+
+
+def write_readable_groups(folder: Path, count: int) -> list[str]:
+    """One step of readable groups, every other one repaired; their names."""
+    names = [f"s000001p{place:05d}" for place in range(count)]
+    rows = [readable_group(folder, name, at % 2 == 0) for at, name in enumerate(names)]
+    write_rows(folder, 1, [row for group in rows for row in group])
+    return names

@@ -13,12 +13,11 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from care_verl.atlas.selection import Wanted
 from care_verl.atlas.write import write_atlas
-from care_verl.records.writing import write_step
 from tests.records.samples import write_sample_run
 
 from .browser import find_browser, started_browser
 from .harm import LONG, SHOWN, UID, harmful_group
-from .made import cut, readable_group, row, text, write_rows
+from .made import cut, readable_group, row, text, write_readable_groups, write_rows
 
 ROOT = Path(__file__).parents[2]
 
@@ -330,12 +329,7 @@ def test_a_group_s_name_may_be_anything(page: Page, tmp_path: Path) -> None:
 
 def test_500_groups_are_filtered_and_searched(page: Page, tmp_path: Path) -> None:
     """How long that takes is measured by `tests.benchmarks.atlas_size`."""
-    rows = [
-        one
-        for place in range(500)
-        for one in readable_group(tmp_path, f"s000001p{place:05d}", place % 2 == 0)
-    ]
-    write_step(tmp_path, 1, rows, {})
+    write_readable_groups(tmp_path, 500)
     url = write_atlas(tmp_path, Wanted(limit=500)).path.as_uri()
     page.goto(url)
     chip(page, "rgr:succeeded").click()

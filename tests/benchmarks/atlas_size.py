@@ -2,9 +2,8 @@
 
     python -m tests.benchmarks.atlas_size --turns 7
 
-Each turn opens both pages in a headless Chromium, filters by an outcome, and searches for the last
-group's numbers and goes there by key. It prints the median seconds of each act on each page and the
-ratio of the two.
+Each turn opens both pages in a headless Chromium, filters by an outcome, searches, and goes to the
+next group by key. It prints the median seconds of each act on each page and the ratio of the two.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -20,30 +19,15 @@ from playwright.sync_api import Browser, Page
 
 from care_verl.atlas.selection import Wanted
 from care_verl.atlas.write import write_atlas
-from care_verl.records.writing import write_step
 from tests.atlas.browser import started_browser
-from tests.atlas.made import readable_group
+from tests.atlas.made import write_readable_groups
 
 SMALL, LARGE = 50, 500
 
 
-def written(folder: Path, groups: int) -> str:
-    """A page of that many groups of seven rows, every other one repaired; its URL."""
-    rows = [
-        row
-        for place in range(groups)
-        for row in readable_group(folder, name_of(place), place % 2 == 0)
-    ]
-    write_step(folder, 1, rows, {})
-    return write_atlas(folder, Wanted(limit=groups)).path.as_uri()
-
-
-def name_of(place: int) -> str:
-    return f"s000001p{place:05d}"
-
-
-def acts(page: Page, url: str, groups: int) -> dict[str, Callable[[], None]]:
+def acts(page: Page, url: str, names: Sequence[str]) -> dict[str, Callable[[], None]]:
     """What is timed, in this order. AssertionError: the page did not follow."""
+    groups = len(names)
 
     def open_it() -> None:
         page.goto(url)
@@ -58,16 +42,16 @@ def acts(page: Page, url: str, groups: int) -> dict[str, Callable[[], None]]:
         page.keyboard.type("24,750")
         page.keyboard.press("Enter")
         page.keyboard.press("j")
-        assert page.locator("article.current").get_attribute("id") == name_of(2)
+        assert page.locator("article.current").get_attribute("id") == names[2]
 
     return {"open": open_it, "filter": filter_it, "search and go": search}
 
 
-def seconds(browser: Browser, url: str, groups: int) -> dict[str, float]:
+def seconds(browser: Browser, url: str, names: Sequence[str]) -> dict[str, float]:
     """Of each act, on a page that no other page was open beside."""
     page = browser.new_context().new_page()
     taken = {}
-    for name, act in acts(page, url, groups).items():
+    for name, act in acts(page, url, names).items():
         begin = time.perf_counter()
         act()
         taken[name] = time.perf_counter() - begin
@@ -80,13 +64,13 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=7)
     turns = parser.parse_args().turns
     with tempfile.TemporaryDirectory() as name, started_browser() as browser:
-        urls = {}
+        pages = {}
         for groups in (SMALL, LARGE):
             folder = Path(name) / str(groups)
-            folder.mkdir()
-            urls[groups] = written(folder, groups)
+            names = write_readable_groups(folder, groups)
+            pages[groups] = write_atlas(folder, Wanted(limit=groups)).path.as_uri(), names
         taken = [
-            {groups: seconds(browser, url, groups) for groups, url in urls.items()}
+            {groups: seconds(browser, *page) for groups, page in pages.items()}
             for _ in range(turns)
         ]
     for act in taken[0][SMALL]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
+from torch import Tensor
 from transfer_queue import KVBatchMeta
 
 from care_verl.algorithm import CareConfig, RgrConfig
@@ -17,7 +18,7 @@ from care_verl.records.files import RunRecord
 from care_verl.training.dataset import ENCODED
 from care_verl.training.fields import CARE, EMBEDDING, RGR_SKIPPED
 from care_verl.training.recording.recorder import Recorder
-from care_verl.training.records import RowRecord
+from care_verl.training.records import JudgedRow, RowRecord
 
 from .samples import WELL_FORMED, MemoryQueue, record
 from .trainers import batch_config, care_trainer, workers
@@ -57,29 +58,33 @@ def messages(uid: str) -> list[dict[str, Any]]:
     return [{"role": "user", "content": parts}]
 
 
+def columns(uid: str, row: JudgedRow, field: str, mask: Tensor) -> dict[str, Any]:
+    """What the queue holds of a row of either method, as `field` of its extra fields."""
+    report = {"acc": row.acc, "fmt": 1.0, "pred": "7", "read": "7.0", "rule": row.rule}
+    return {
+        "extra_fields": {field: row.to_mapping(), "reward_extra_info": report},
+        "response_mask": mask,
+        "responses": torch.arange(8),
+        "prompts": torch.tensor([50, 51]),
+        "metrics": {"generate_sequences": 0.5 + row.session},
+        "raw_prompt": messages(uid),
+        "reward_model": {"ground_truth": f"gold of {uid}"},
+        "data_source": "charts",
+        "index": 7,
+    }
+
+
 def fill(queue: MemoryQueue, rows: list[Sampled] | None = None) -> KVBatchMeta:
     """Rows in the queue as the agent loop leaves them, with every column that is read."""
     keys, tags = [], []
     for uid, row, embedding, skipped in ROWS if rows is None else rows:
         key = f"{uid}_{row.session}_0"
-        report = {"acc": row.acc, "fmt": 1.0, "pred": "7", "read": "7.0", "rule": row.rule}
-        extra: dict[str, Any] = {CARE: row.to_mapping(), "reward_extra_info": report}
         given = 3 if row.reflected_from >= 0 else 0
         mask = torch.tensor([0] * given + [1] * (8 - given))
+        queue.rows[key] = {**columns(uid, row, CARE, mask), "loss_mask": mask}
         if embedding is not None:
+            extra = queue.rows[key]["extra_fields"]
             extra[EMBEDDING] = np.asarray(embedding, dtype=np.float32)
-        queue.rows[key] = {
-            "extra_fields": extra,
-            "response_mask": mask,
-            "loss_mask": mask,
-            "responses": torch.arange(8),
-            "prompts": torch.tensor([50, 51]),
-            "metrics": {"generate_sequences": 0.5 + row.session},
-            "raw_prompt": messages(uid),
-            "reward_model": {"ground_truth": f"gold of {uid}"},
-            "data_source": "charts",
-            "index": 7,
-        }
         keys.append(key)
         tag = {"prompt_len": 2, "response_len": 8, "seq_len": 10}
         tags.append({**tag, RGR_SKIPPED: skipped} if skipped else tag)

@@ -21,7 +21,7 @@ from care_verl.training.disk import UnwritableError, explaining_disks
 from care_verl.training.grpo_care.rows import GRPO_CARE, AnsweredRow
 from care_verl.training.recording.recorder import recording
 
-from .recorded import by_name, full_disk, messages, png, run_config
+from .recorded import by_name, columns, full_disk, png, run_config
 from .samples import WELL_FORMED, MemoryQueue, answered
 from .trainers import bare_trainer
 
@@ -52,17 +52,8 @@ def fill(queue: MemoryQueue) -> KVBatchMeta:
     for uid, row, likelihood in reversed([*ROWS, ("pad0", ROWS[0][1], 1.0)]):
         key = f"{uid}_{row.session}_0"
         mask = torch.full((8,), int(key != PADDING))
-        report = {"acc": row.acc, "fmt": 1.0, "pred": "7", "read": "7.0", "rule": row.rule}
         queue.rows[key] = {
-            "extra_fields": {GRPO_CARE: row.to_mapping(), "reward_extra_info": report},
-            "response_mask": mask,
-            "responses": torch.arange(8),
-            "prompts": torch.tensor([50, 51]),
-            "metrics": {"generate_sequences": 0.5 + row.session},
-            "raw_prompt": messages(uid),
-            "reward_model": {"ground_truth": f"gold of {uid}"},
-            "data_source": "charts",
-            "index": 7,
+            **columns(uid, row, GRPO_CARE, mask),
             "ref_log_prob": torch.full((8,), math.log(likelihood)),
             "old_log_probs": torch.full((8,), -0.5),
         }
