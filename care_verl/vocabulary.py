@@ -1,6 +1,6 @@
 """The bytes behind every token id of a Hugging Face fast tokenizer.
 
-Tags are found in a response's bytes (`care_verl.algorithm.spans`), because a token's text alone
+Tags are found in a response's bytes (`care_verl.grammar`), because a token's text alone
 does not exist: a byte-level token may hold half a character. Only a tokenizer object is needed
 here, so that trainer and rollout worker share one definition.
 """

@@ -34,7 +34,8 @@ from care_verl.algorithm.reflection import ReflectionPrefix, ReflectionTokens, r
 from care_verl.algorithm.regions import region_weights, token_advantages
 from care_verl.algorithm.reward import is_positive, verifiable_reward
 from care_verl.algorithm.selection import KINDS
-from care_verl.algorithm.spans import TagSpec, TokenSpans, token_spans
+from care_verl.algorithm.spans import TokenSpans, rationale_pieces, token_spans
+from care_verl.grammar import TagSpec
 
 __all__ = [
     "KINDS",
@@ -67,6 +68,7 @@ __all__ = [
     "plan_group",
     "ratio_deviation",
     "rationale_embedding",
+    "rationale_pieces",
     "reflection_prefix",
     "region_weights",
     "token_advantages",

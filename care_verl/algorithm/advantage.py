@@ -65,6 +65,7 @@ def care_advantages(
     config: CareConfig,
     *,
     response_len: Tensor | None = None,
+    reasoned: Tensor | None = None,
 ) -> CareAdvantages:
     """Sequence advantages of a batch, all groups in one vectorised pass.
 
@@ -83,6 +84,9 @@ def care_advantages(
             for originals. At most one reflection a group, none in an all-wrong group.
         config: the settings.
         response_len: [B] response tokens, needed with `rescue_logp = mean` only.
+        reasoned: bool [B], whether a row's rationale is more than its answer once again
+            (`TokenSpans.reasoned`); all are without it. A positive that is not reasoned becomes the
+            anchor only where no reasoned one exists.
 
     Raises:
         ValueError: a shape, type or value that does not fit; it names the argument, what was
@@ -91,7 +95,7 @@ def care_advantages(
     if isinstance(uid, Tensor):
         raise ValueError("uid is a tensor; expected a sequence of hashables, such as a list")
     rollouts = Rollouts.checked(
-        reward, acc, uid, think_len, answer_len, embedding, logp_old, reflected_from
+        reward, acc, uid, think_len, answer_len, embedding, logp_old, reflected_from, reasoned
     )
     if config.rescue_logp == "mean":
         rollouts = replace(rollouts, logp_old=_mean_logp(rollouts.logp_old, response_len))

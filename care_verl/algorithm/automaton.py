@@ -2,23 +2,23 @@
 
 The inference engine sees one token and one hidden row a step and must not wait for the host. A
 table over (state, token id) therefore decides beforehand what every token does, and a step is
-tensor indexing on the device. The rows it commits are those of `token_spans(...).rationale`.
+tensor indexing on the device. The rows it commits are those of `token_spans(...).rationale`: of
+every token that carries a byte of the rationale.
 
 A tag holds `<` in its first byte only, so a partial match that fails never overlaps a newer one.
-Two accumulators a request are enough: S, the rows known to be rationale, and P, the rows that
-are rationale unless they turn out to spell the closing tag.
+Two accumulators a request are enough: S, the rows known to be rationale, and P, the rows whose
+bytes are rationale unless they turn out to spell the closing tag.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from care_verl.algorithm.spans import TagSpec
+from care_verl.grammar import TagSpec
 
 # What a token does to the accumulators, as (S += P, S += h, keep P, P += h).
 _EFFECTS = (
@@ -30,6 +30,7 @@ _EFFECTS = (
     (True, False, False, False),
 )
 _NONE, _COMMIT, _HOLD, _RESTART, _DROP_PENDING, _COMMIT_PENDING = range(6)
+_ACTIONS = {effects: action for action, effects in enumerate(_EFFECTS)}
 
 
 @dataclass(frozen=True)
@@ -75,18 +76,21 @@ class RationaleAutomaton:
             raise ValueError(
                 f"end token ids {outside} lie outside the vocabulary of {len(vocab)} tokens"
             )
-        opening, closing = tags.think_open, tags.think_close
-        inside, done = len(opening), len(opening) + len(closing)
-        next_state = torch.full((done + 1, len(vocab)), done, dtype=torch.uint8)
-        action = torch.full((done + 1, len(vocab)), _NONE, dtype=torch.uint8)
-        tables = cls(next_state, action, torch.tensor(_EFFECTS), 0, inside, done)
-        tables._fill_closing(vocab, closing)
-        tables._fill_opening(vocab, opening, closing)
+        walk = _Walk(tags.think_open, tags.think_close)
+        next_state = torch.zeros((walk.done + 1, len(vocab)), dtype=torch.uint8)
+        action = torch.full((walk.done + 1, len(vocab)), _NONE, dtype=torch.uint8)
+        # A token that holds nothing of a tag leaves any partial match behind.
+        next_state[walk.inside : walk.done] = walk.inside
+        action[walk.inside : walk.done] = _COMMIT
+        for token in _pieces_of_tags(vocab, tags):
+            for state in range(walk.done):
+                next_state[state, token], action[state, token] = walk.over(vocab[token], state)
         ends = sorted({*end_token_ids, *(i for i, piece in enumerate(vocab) if not piece)})
-        next_state[:, ends] = done
+        next_state[:, ends] = walk.done
         action[:, ends] = _NONE
-        action[inside:done, ends] = _COMMIT_PENDING
-        return tables
+        action[walk.inside : walk.done, ends] = _COMMIT_PENDING
+        next_state[walk.done] = walk.done
+        return cls(next_state, action, torch.tensor(_EFFECTS), 0, walk.inside, walk.done)
 
     def to(self, device: torch.device | str) -> RationaleAutomaton:
         """The same automaton with its tables on `device`."""
@@ -97,80 +101,53 @@ class RationaleAutomaton:
             effects=self.effects.to(device),
         )
 
-    def _fill_closing(self, vocab: Sequence[bytes], closing: bytes) -> None:
-        """States `start_prefilled + j`: inside the rationale, j bytes of its closing tag seen."""
-        inside = self.start_prefilled
-        self.next_state[inside : self.done] = inside
-        self.action[inside : self.done] = _COMMIT
-        for token, piece in enumerate(vocab):
-            if b"<" in piece:
-                matched = _scan(piece, closing)
-                if matched is None:
-                    self.next_state[inside : self.done, token] = self.done
-                    self.action[inside : self.done, token] = _COMMIT_PENDING
-                elif matched > 0:
-                    self.next_state[inside : self.done, token] = inside + matched
-                    self.action[inside : self.done, token] = _RESTART
-        for j, token, rest in _continuations(vocab, closing):
-            completes = rest is not None
-            state = self.done if completes else inside + j + len(vocab[token])
-            self.next_state[inside + j, token] = state
-            self.action[inside + j, token] = _DROP_PENDING if completes else _HOLD
 
-    def _fill_opening(self, vocab: Sequence[bytes], opening: bytes, closing: bytes) -> None:
-        """States `j`: before the rationale, j bytes of its opening tag seen."""
-        self.next_state[: self.start_prefilled] = 0
-        for token, piece in enumerate(vocab):
-            if b"<" in piece:
-                at = piece.find(opening)
-                matched = _scan(piece, opening)
-                state = (
-                    self._after_opening(piece[at + len(opening) :], closing)
-                    if matched is None
-                    else matched
-                )
-                self.next_state[: self.start_prefilled, token] = state
-        for j, token, rest in _continuations(vocab, opening):
-            self.next_state[j, token] = (
-                j + len(vocab[token]) if rest is None else self._after_opening(rest, closing)
-            )
+class _Walk:
+    """What the bytes of one token do to a state.
 
-    def _after_opening(self, rest: bytes, closing: bytes) -> int:
-        matched = _scan(rest, closing)
-        return self.done if matched is None else self.start_prefilled + matched
-
-
-def _scan(piece: bytes, tag: bytes) -> int | None:
-    """Bytes of `tag` matched at the end of `piece`, from a clean start; None if it completes."""
-    if tag in piece:
-        return None
-    at = piece.rfind(b"<")
-    return len(piece) - at if at >= 0 and tag.startswith(piece[at:]) else 0
-
-
-def _continuations(vocab: Sequence[bytes], tag: bytes) -> list[tuple[int, int, bytes | None]]:
-    """(j, token, rest) for every token that goes on where j > 0 bytes of `tag` were matched.
-
-    `rest` is what the token holds behind the completed tag, None while the tag is incomplete.
+    States 0 to `inside` - 1: before the rationale, so many bytes of its opening tag matched. Then,
+    from `inside` on: inside it, so many bytes of the closing tag matched. Last: `done`.
     """
-    ids: Mapping[bytes, list[int]] = defaultdict(list)
-    finishing = []
-    inner = {tag[j:k] for j in range(1, len(tag)) for k in range(j + 1, len(tag))}
+
+    def __init__(self, opening: bytes, closing: bytes) -> None:
+        self._opening, self._closing = opening, closing
+        self.inside = len(opening)
+        self.done = len(opening) + len(closing)
+
+    def over(self, piece: bytes, state: int) -> tuple[int, int]:
+        """The state behind a token that begins in `state`, and its action."""
+        inside = state >= self.inside
+        matched = state - self.inside if inside else state
+        earlier_in_doubt = inside and matched > 0
+        in_doubt = 0  # This token's own among the matched bytes.
+        own = earlier = False  # Whether this and the earlier tokens are rationale beyond doubt.
+        for byte in piece:
+            tag = self._closing if inside else self._opening
+            if byte != tag[matched]:
+                begins = byte == tag[0]
+                own = own or (inside and (in_doubt > 0 or not begins))
+                earlier = earlier or earlier_in_doubt
+                matched = in_doubt = int(begins)
+                continue
+            matched, in_doubt = matched + 1, in_doubt + 1
+            if matched == len(tag):
+                if inside:
+                    return self.done, _ACTIONS[own or earlier, own, False, False]
+                inside, matched, in_doubt = True, 0, 0
+        if not inside:
+            return matched, _NONE
+        hold = in_doubt > 0 and not own
+        keep = not own and not earlier
+        return self.inside + matched, _ACTIONS[own or earlier, own, keep, hold]
+
+
+def _pieces_of_tags(vocab: Sequence[bytes], tags: TagSpec) -> Iterator[int]:
+    """Tokens that can begin, continue or end a tag of the rationale."""
+    pair = (tags.think_open, tags.think_close)
+    inner = {tag[j:k] for tag in pair for j in range(len(tag)) for k in range(j + 1, len(tag))}
     for token, piece in enumerate(vocab):
-        if piece in inner:
-            ids[piece].append(token)
-        elif b">" in piece:
-            finishing.append(token)
-    found: list[tuple[int, int, bytes | None]] = []
-    for j in range(1, len(tag)):
-        for k in range(j + 1, len(tag)):
-            found += [(j, token, None) for token in ids.get(tag[j:k], ())]
-        found += [
-            (j, token, vocab[token][len(tag) - j :])
-            for token in finishing
-            if vocab[token].startswith(tag[j:])
-        ]
-    return found
+        if b"<" in piece or b">" in piece or piece in inner:
+            yield token
 
 
 def accumulate(

@@ -26,6 +26,8 @@ class Rollouts:
     embedding: Tensor
     logp_old: Tensor
     reflected_from: Tensor
+    reasoned: Tensor
+    """bool [B]."""
 
     @classmethod
     def checked(
@@ -38,6 +40,7 @@ class Rollouts:
         embedding: Tensor,
         logp_old: Tensor,
         reflected_from: Tensor,
+        reasoned: Tensor | None = None,
     ) -> Rollouts:
         """Validates shapes, types and ranges; brings everything to `reward`'s device.
 
@@ -55,6 +58,13 @@ class Rollouts:
         for name, value in whole.items():
             if value.is_floating_point() or value.dtype == torch.bool:
                 raise ValueError(f"{name} has dtype {value.dtype}; expected an integer dtype")
+        if reasoned is None:
+            reasoned = torch.ones(rows, dtype=torch.bool)
+        if reasoned.shape != (rows,) or reasoned.dtype != torch.bool:
+            raise ValueError(
+                f"reasoned has shape {tuple(reasoned.shape)} and dtype {reasoned.dtype}; expected "
+                f"({rows},) and torch.bool"
+            )
         if embedding.ndim != 2 or embedding.shape[0] != rows:
             raise ValueError(f"embedding has shape {tuple(embedding.shape)}; expected ({rows}, H)")
         for name, value in {"reward": reward, "acc": acc, "embedding": embedding}.items():
@@ -70,6 +80,7 @@ class Rollouts:
             **{name: value.detach().to(device, torch.int64) for name, value in whole.items()},
             embedding=embedding.detach().to(device, torch.float64),
             uid=uid,
+            reasoned=reasoned.to(device),
         )
 
 

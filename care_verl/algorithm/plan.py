@@ -36,6 +36,7 @@ def plan_group(
     embedding: Tensor,
     uid: Hashable,
     config: CareConfig,
+    reasoned: Tensor | None = None,
 ) -> GroupPlan:
     """Plans a group of G originals with the same code that later selects its subgroup.
 
@@ -45,6 +46,7 @@ def plan_group(
 
     Args:
         acc: [G]; think_len, answer_len: integer [G]; embedding: [G, H], L2-normalised.
+        reasoned: bool [G], as of `care_advantages`.
         uid: the group's name, which seeds the random anchor and selector.
 
     Raises:
@@ -59,6 +61,7 @@ def plan_group(
         embedding=embedding,
         logp_old=torch.zeros_like(acc),
         reflected_from=torch.full_like(think_len, -1),
+        reasoned=reasoned,
     )
     selection = select(rollouts, Groups.of(rollouts), config)
     kind = int(selection.kind[0])

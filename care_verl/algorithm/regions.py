@@ -24,11 +24,12 @@ def region_weights(
 
     Settled here, where the paper is silent:
 
+    - A token that carries a byte of a region has the region's weight, also where the rest of it
+      is a piece of a tag: `>B` is one token of a real vocabulary.
     - The tags are outside their regions. `regions.tags = include` counts them in, and with
       `</answer>` the end-of-sequence token directly behind it.
-    - A row without any token of an answer region counts its whole response as its answer
-      (`regions.missing_answer`); a malformed failure would teach nothing otherwise. An answer
-      span that is empty counts as missing for the same reason.
+    - A row whose answer has no byte, or that has no answer, counts its whole response as its
+      answer (`regions.missing_answer`); a malformed failure would teach nothing otherwise.
     - Where the regions overlap, as in a token that ends one tag and begins the next, the answer
       wins.
     - A token with `response_mask` 0 has weight 0 always: of a reflected row only the newly
@@ -77,7 +78,7 @@ def _paint(row: Tensor, spans: TokenSpans, positive: bool, config: CareConfig) -
         answer += [spans.answer_open, spans.answer_close, _end_token(spans)]
     for start, stop in _present(answer):
         row[start:stop] = 1.0
-    if regions.missing_answer == "whole_response" and not _present(answer):
+    if regions.missing_answer == "whole_response" and not spans.answer_len:
         row.fill_(1.0)
 
 

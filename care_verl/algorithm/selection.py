@@ -90,7 +90,14 @@ def _check_logp(rollouts: Rollouts, groups: Groups, needed: Tensor) -> None:
 
 
 def _anchor(rollouts: Rollouts, groups: Groups, positive: Tensor, config: CareConfig) -> Tensor:
-    """Eq. 2: the positive with the shortest rationale, then the shorter answer, then row order."""
+    """Eq. 2: the positive with the shortest rationale, then the shorter answer, then row order.
+
+    **Settled**: an answer without reasoning is no anchor while a reasoned one exists. Its rationale
+    is the shortest there is, so it would take the place in every group that has one; its zero
+    embedding is equally far from every failure, and its length would teach not to reason.
+    """
+    reasoned = positive & rollouts.reasoned[groups.rows]
+    positive = torch.where(reasoned.any(1, keepdim=True), reasoned, positive)
     if config.anchor == "random":
         draws = uniform_draws(groups.uids, positive.shape[1], config.seed, "anchor")
         return draws.to(positive.device).masked_fill(~positive, 2.0).argmin(1)

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
 
+from care_verl.grammar import TAG_NAME, is_tag_name
+
 SettingsT = TypeVar("SettingsT", bound="Settings")
 
 
@@ -103,18 +105,13 @@ class Text:
 class TagName:
     """The name of a tag, as it stands between `<` and `>`."""
 
-    allowed: ClassVar[str] = "a tag name of ASCII letters, digits, '_' and '-'"
+    allowed: ClassVar[str] = TAG_NAME
 
     def accepts(self, value: object) -> bool:
         return isinstance(value, str) and is_tag_name(value)
 
 
 Rule = Whole | Real | Choice | Flag | Text | TagName
-
-
-def is_tag_name(name: str) -> bool:
-    """Whether `name` can stand in a tag without holding `<`, `>` or `/`."""
-    return name.isascii() and bool(name) and name.replace("_", "a").replace("-", "a").isalnum()
 
 
 def setting(default: object, rule: Rule, source: str, why: str) -> Any:

@@ -1,7 +1,9 @@
-"""Rationale and answer spans of a response, over its tokens.
+"""Rationale and answer of a response, over its tokens.
 
-A tag may be spread over several tokens, and one token may hold content and a piece of a tag
-(`.</` is a single token of Qwen's vocabulary), so everything is decided on the tokens' bytes.
+A real vocabulary merges tags with what stands beside them: `>B` and `.</` are single tokens of
+Qwen's. A rule that gives such a token to the tag leaves a one-letter answer without any token. So
+**a token that carries a byte of the rationale or of the answer belongs to it**, and whether there
+is one is decided by the bytes (`care_verl.grammar`), never by the tokens.
 """
 
 from __future__ import annotations
@@ -11,49 +13,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from care_verl.algorithm.settings import TagName, is_tag_name
+from care_verl.grammar import Mark, Range, Region, TagSpec, regions
 
 Span = tuple[int, int]
 """A half-open range of token positions in a response."""
 
 
 @dataclass(frozen=True)
-class TagSpec:
-    """Names of the two tags. Raises ValueError where a name is no tag name, or both are equal."""
-
-    think: str = "think"
-    answer: str = "answer"
-
-    def __post_init__(self) -> None:
-        for name in (self.think, self.answer):
-            if not is_tag_name(name):
-                raise ValueError(f"tag {name!r} is not allowed; expected {TagName.allowed}")
-        if self.think == self.answer:
-            raise ValueError(f"both tags are {self.think!r}; expected two different names")
-
-    @property
-    def think_open(self) -> bytes:
-        return b"<" + self.think.encode() + b">"
-
-    @property
-    def think_close(self) -> bytes:
-        return b"</" + self.think.encode() + b">"
-
-    @property
-    def answer_open(self) -> bytes:
-        return b"<" + self.answer.encode() + b">"
-
-    @property
-    def answer_close(self) -> bytes:
-        return b"</" + self.answer.encode() + b">"
-
-
-@dataclass(frozen=True)
 class TokenSpans:
     """Where a response's regions and tags lie; None is a region or tag that is not there.
 
-    `end` is the number of text tokens: the position of the end-of-sequence token, where the
-    response has one. Ranges of two tags overlap where one token carries bytes of both.
+    A region without a byte is an empty range. `end` is the number of text tokens: the position of
+    the end-of-sequence token, where the response has one. Ranges of regions and tags overlap where
+    one token carries bytes of both. `reasoned` says whether the rationale holds more than white
+    space and more than the answer once again.
     """
 
     rationale: Span | None
@@ -63,15 +36,16 @@ class TokenSpans:
     answer_open: Span | None
     answer_close: Span | None
     end: int
+    reasoned: bool = False
 
     @property
     def think_len(self) -> int:
-        """T_think: tokens inside the rationale; 0 without one."""
+        """T_think: tokens of the rationale; 0 without one."""
         return self.rationale[1] - self.rationale[0] if self.rationale else 0
 
     @property
     def answer_len(self) -> int:
-        """T_ans: tokens inside the answer; 0 without one."""
+        """T_ans: tokens of the answer; 0 without one."""
         return self.answer[1] - self.answer[0] if self.answer else 0
 
     @property
@@ -86,92 +60,90 @@ class TokenSpans:
 
 
 def token_spans(pieces: Sequence[bytes], tags: TagSpec, prefilled: bool = False) -> TokenSpans:
-    """Finds rationale and answer (Section 3.1), in time linear in the response's bytes.
+    """Finds rationale and answer by the grammar, in time linear in the response's bytes.
 
-    Settled here, where the paper is silent:
-
-    - A token is inside a span only if all its bytes are; a token with any byte of a tag belongs
-      to the tag.
-    - The rationale runs from the first opening tag (from the start of the response when
-      `prefilled`) to the first closing tag after it.
-    - The answer runs from the last `<answer>` after the rationale's close to the first
-      `</answer>` after that. Without any rationale the whole response is searched; inside a
-      rationale that never closes there is no answer.
-    - A missing closing tag runs the span to the end of the response's text.
-    - An empty piece ends the text: pass `b""` for end-of-sequence and padding tokens.
+    **Settled**, where the paper is silent: a token is inside a region if any of its bytes is.
 
     Args:
-        pieces: bytes of each response token, T of them.
+        pieces: bytes of each response token, T of them. An empty piece ends the text: pass `b""`
+            for end-of-sequence and padding tokens.
         tags: names of the tags.
         prefilled: the prompt already holds the opening tag of the rationale.
     """
-    end = next((i for i, piece in enumerate(pieces) if not piece), len(pieces))
+    end = _text_tokens(pieces)
     text = b"".join(pieces[:end])
-    offsets = [0, *accumulate(map(len, pieces[:end]))]
-
-    think_open = None if prefilled else _find(text, tags.think_open, 0)
-    think_close = None
-    rationale = None
-    search_from: int | None = 0
-    if prefilled or think_open:
-        start = think_open[1] if think_open else 0
-        think_close = _find(text, tags.think_close, start)
-        rationale = (start, think_close[0] if think_close else len(text))
-        search_from = think_close[1] if think_close else None
-
-    answer_open = answer_close = answer = None
-    at = -1 if search_from is None else text.rfind(tags.answer_open, search_from)
-    if at >= 0:
-        answer_open = (at, at + len(tags.answer_open))
-        answer_close = _find(text, tags.answer_close, answer_open[1])
-        answer = (answer_open[1], answer_close[0] if answer_close else len(text))
-
+    offsets = _offsets(pieces[:end])
+    found = regions(text, tags, prefilled)
+    rationale, think_open, think_close = _spans(offsets, found.rationale)
+    answer, answer_open, answer_close = _spans(offsets, found.answer)
     return TokenSpans(
-        rationale=_inside(offsets, rationale),
-        answer=_inside(offsets, answer),
-        think_open=_touching(offsets, think_open),
-        think_close=_touching(offsets, think_close),
-        answer_open=_touching(offsets, answer_open),
-        answer_close=_touching(offsets, answer_close),
+        rationale=rationale,
+        answer=answer,
+        think_open=think_open,
+        think_close=think_close,
+        answer_open=answer_open,
+        answer_close=answer_close,
         end=end,
+        reasoned=_reasoned(text, found.rationale, found.answer),
     )
 
 
-def answer_tokens(pieces: Sequence[bytes], tags: TagSpec, spans: TokenSpans) -> Span | None:
-    """Tokens that carry any byte of the answer; None where it has none.
+def rationale_pieces(
+    pieces: Sequence[bytes], tags: TagSpec, prefilled: bool = False
+) -> list[tuple[int, bytes]] | None:
+    """The tokens of the rationale, each with those of its bytes that are rationale.
 
-    `spans.answer` and, where one token carries the answer and a piece of a tag (`>A` after
-    `<answer`), that token too: without it a one-letter answer would have no token at all.
+    Of a token such as `>The` or `.</` that is a part.
 
     Args:
-        pieces: bytes of each response token; spans: what `token_spans` found in them.
+        pieces, tags, prefilled: as of `token_spans`.
+
+    Returns:
+        Positions and bytes; None without a rationale.
     """
-    if spans.answer_open is None:
+    whole = pieces[: _text_tokens(pieces)]
+    found = regions(b"".join(whole), tags, prefilled).rationale
+    if found is None:
         return None
-    first = spans.answer_open[0]
-    part = pieces[first : spans.answer_close[1] if spans.answer_close else spans.end]
-    text = b"".join(part)
-    begin = text.rfind(tags.answer_open) + len(tags.answer_open)
-    end = text.find(tags.answer_close, begin) if spans.answer_close else len(text)
-    touched = _touching([0, *accumulate(map(len, part))], (begin, end)) if end > begin else None
-    return (first + touched[0], first + touched[1]) if touched else None
+    offsets, (begin, stop) = _offsets(whole), found.content
+    return [
+        (t, whole[t][max(0, begin - offsets[t]) : stop - offsets[t]])
+        for t in range(*_touching(offsets, found.content))
+    ]
 
 
-def _find(text: bytes, tag: bytes, start: int) -> Span | None:
-    at = text.find(tag, start)
-    return None if at < 0 else (at, at + len(tag))
+def _reasoned(text: bytes, rationale: Region | None, answer: Region | None) -> bool:
+    thought = text[slice(*rationale.content)].strip() if rationale else b""
+    return bool(thought) and (answer is None or thought != text[slice(*answer.content)].strip())
 
 
-def _inside(offsets: list[int], byte_range: Span | None) -> Span | None:
-    """Tokens that lie wholly inside a range of bytes."""
-    if byte_range is None:
-        return None
-    start = bisect_left(offsets, byte_range[0])
-    return start, max(start, bisect_right(offsets, byte_range[1]) - 1)
+def _text_tokens(pieces: Sequence[bytes]) -> int:
+    return next((i for i, piece in enumerate(pieces) if not piece), len(pieces))
 
 
-def _touching(offsets: list[int], byte_range: Span | None) -> Span | None:
-    """Tokens that carry any byte of a range of bytes."""
-    if byte_range is None:
-        return None
-    return bisect_right(offsets, byte_range[0]) - 1, bisect_left(offsets, byte_range[1])
+def _offsets(pieces: Sequence[bytes]) -> list[int]:
+    """Where each piece begins, and the length of all."""
+    return [0, *accumulate(map(len, pieces))]
+
+
+def _spans(
+    offsets: list[int], region: Region | None
+) -> tuple[Span | None, Span | None, Span | None]:
+    """Tokens of the content, of the opening and of the closing tag."""
+    if region is None:
+        return None, None, None
+    content = _touching(offsets, region.content)
+    return content, _tag(offsets, region.opened), _tag(offsets, region.closed)
+
+
+def _tag(offsets: list[int], mark: Mark | None) -> Span | None:
+    return None if mark is None else _touching(offsets, mark.range)
+
+
+def _touching(offsets: list[int], bytes_: Range) -> Span:
+    """Tokens that carry any byte of a range; an empty range where it has none."""
+    start, stop = bytes_
+    if start == stop:
+        at = bisect_left(offsets, start)
+        return at, at
+    return bisect_right(offsets, start) - 1, bisect_left(offsets, stop)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from care_verl.algorithm.settings import Settings
-from care_verl.algorithm.spans import TagSpec
+from care_verl.grammar import TagSpec
 
 
 class TagSettings(Settings):

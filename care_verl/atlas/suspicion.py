@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -12,6 +13,9 @@ from care_verl.verifier.court import second_opinion
 NEARLY = 0.8
 """Similarity from which spelling alone makes an answer suspicious."""
 _LONGEST = 500
+# A token may hold the answer and a piece of a tag beside it: `>B`, `5</`.
+_END_OF_TAG = re.compile(r"^[^<>]*>(?:<[\w-]+>)?|^<[\w-]+>")
+_BEGIN_OF_TAG = re.compile(r"<(?:/[\w-]*>?)?$")
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,13 @@ def _answer_region(row: Row) -> str:
     if row["pieces"] is None or row["answer"] is None:
         return ""
     begin, end = row["answer"]
-    return b"".join(row["pieces"][begin:end]).decode(errors="replace").strip()
+    text = b"".join(row["pieces"][begin:end]).decode(errors="replace")
+    tags = row["tags"] or []
+    if any(first <= begin < stop for first, stop in tags):
+        text = _END_OF_TAG.sub("", text)
+    if any(first < end <= stop for first, stop in tags):
+        text = _BEGIN_OF_TAG.sub("", text)
+    return text.strip()
 
 
 def _similarity(one: str, other: str) -> float:

@@ -49,8 +49,9 @@ def _texts(pieces: Sequence[bytes]) -> list[str]:
 def _regions(row: Row, length: int) -> list[str]:
     regions = [OTHER] * length
     spans: Iterable[tuple[str, Sequence[int] | None]] = (
-        (RATIONALE, row["rationale"]),
         *((TAG, tag) for tag in row["tags"] or []),
+        # A token of content and a piece of a tag, such as `>B`, is trained as content.
+        (RATIONALE, row["rationale"]),
         (ANSWER, row["answer"]),
     )
     for region, span in spans:

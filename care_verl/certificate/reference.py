@@ -57,13 +57,14 @@ def token_advantages(row: CapturedRow, s: Symbols) -> list[float]:
     """Eq. 11: a_t = A w_t / (sum_u w_u + eps_w), T values."""
     spans = row.spans
     answer, rationale = _positions(spans.answer), _positions(spans.rationale)
+    missing = not answer
     if s.tags_count:
         answer |= _positions(spans.answer_open) | _positions(spans.answer_close)
         if spans.answer_close is not None and spans.answer_close[1] == spans.end:
             answer |= {spans.end}
         rationale |= _positions(spans.think_open) | _positions(spans.think_close)
     decoded = row.response_mask.tolist()
-    if s.scheme == "uniform" or (not answer and s.whole_response_without_answer):
+    if s.scheme == "uniform" or (missing and s.whole_response_without_answer):
         answer = set(range(len(decoded)))
     gamma = {
         "rw": s.gamma_pos if row.acc == 1 else 0.0,

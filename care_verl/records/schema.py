@@ -104,8 +104,8 @@ MEANING = {
     "response_mask": "1 on tokens the policy decoded; 0 on a reflection's copied prefix and cue",
     "pieces": "the bytes of each token; joined they are the response, a token may cut a character, "
     "and end-of-sequence tokens are empty",
-    "rationale": "tokens of the rationale, without its tags",
-    "answer": "tokens of the answer, without its tags",
+    "rationale": "tokens that carry the rationale, pieces of tags in the same token included",
+    "answer": "tokens that carry the answer, pieces of tags in the same token included",
     "tags": "tokens of the tags that are there",
     "end": "number of text tokens; the end-of-sequence token stands there, if any",
     "acc": "1 where the verifier calls the answer right, else 0; with GRPO-CARE a reward function "
@@ -129,8 +129,7 @@ MEANING = {
     "credit": "the token advantages a_t: Eq. 11, with GRPO-CARE A on every decoded token; null for "
     "rows that are not updated",
     "accurate": "GRPO-CARE: whether the row was compared with the group's other accurate rows",
-    "answer_tokens": "GRPO-CARE: tokens that carry the answer, pieces of tags beside it included; "
-    "null without an answer",
+    "answer_tokens": "GRPO-CARE: the same as `answer`, but null where that is empty",
     "answer_likelihood": "GRPO-CARE: exp of the mean log-probability of these tokens under the "
     "moving reference, held at `confidence_upper_bound`; null without an answer",
     "bonus": "GRPO-CARE: the consistency bonus on top of the reward; 0 where none was given",

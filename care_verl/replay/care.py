@@ -102,8 +102,16 @@ def _advantages(rows: list[Rollout], source: str, config: CareConfig) -> Floats:
         logp_old=torch.tensor(logp, dtype=torch.float64),
         reflected_from=torch.tensor(reflected_from),
         config=replace(config, rescue_logp="sum"),
+        reasoned=torch.tensor([_may_be_anchor(row, source) for row in rows]),
     )
     return result.advantage.double().numpy()
+
+
+def _may_be_anchor(row: Rollout, source: str) -> bool:
+    """Of the positives: whether this one comes before those that do not reason."""
+    if source == RECORDED:
+        return row.recorded is not None and row.recorded.anchor
+    return row.reasoned
 
 
 def _embeddings(rows: Sequence[Rollout], source: str) -> Floats:

@@ -66,6 +66,7 @@ def _rollout(row: RawRow, session: int, reward: float, acc: float, reading: Read
         rationale=text.rationale,
         advantage=row.advantage,
         likelihood=row.likelihood,
+        reasoned=text.reasoned,
     )
 
 

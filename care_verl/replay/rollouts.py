@@ -73,6 +73,7 @@ class Rollout:
     session: its number in its group; reflected_from: the session of a reflection's source.
     length: decoded tokens, or words of the response. think_len, answer_len: the same of its spans.
     logp: log pi_old(y|x) summed over the decoded tokens. advantage: as the run had it.
+    reasoned: as of `care_advantages`.
     likelihood: of the answer under GRPO-CARE's reference; NaN where the row has no answer, None
     where the file does not say.
     """
@@ -91,6 +92,7 @@ class Rollout:
     advantage: float | None = None
     likelihood: float | None = None
     recorded: Recorded | None = None
+    reasoned: bool = True
 
 
 @dataclass(frozen=True)

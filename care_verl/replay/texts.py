@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from care_verl.algorithm import TagSpec, token_spans
+from care_verl.algorithm import TagSpec, rationale_pieces, token_spans
 
 _WORD = re.compile(rb"\s*\S+")
 
@@ -18,15 +18,16 @@ class Measured:
     think_len: int
     answer_len: int
     rationale: str
+    reasoned: bool
 
 
 def measured(response: str, tags: TagSpec, prefilled: bool) -> Measured:
     """Rationale and answer of a response by `token_spans`, a word standing for a token."""
     pieces = pieces_of(response, tags)
     spans = token_spans(pieces, tags, prefilled)
-    begin, end = spans.rationale or (0, 0)
-    rationale = b"".join(pieces[begin:end]).decode("utf-8", "replace").strip()
-    return Measured(len(pieces), spans.think_len, spans.answer_len, rationale)
+    own = rationale_pieces(pieces, tags, prefilled) or []
+    rationale = b"".join(part for _, part in own).decode("utf-8", "replace").strip()
+    return Measured(len(pieces), spans.think_len, spans.answer_len, rationale, spans.reasoned)
 
 
 def pieces_of(text: str, tags: TagSpec) -> list[bytes]:

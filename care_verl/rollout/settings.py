@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from care_verl.algorithm.settings import Flag, Settings, TagName, setting
-from care_verl.algorithm.spans import TagSpec
+from care_verl.grammar import TagSpec
 
 CUSTOM_KEY = "care_harvest"
 """Key in `rollout.custom` that switches the harvest on, and sampling parameter that asks for it."""

@@ -50,7 +50,7 @@ class CareAgentLoopWorker(GroupWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.care = care_config(self.config)
-        self._reflection = ReflectionPrompts(self.tokenizer, self.processor, self.care)
+        self._reflection = ReflectionPrompts(self.tokenizer, self.processor, self.care, self._vocab)
         self.llm_client = HarvestingClient(self.llm_client, self._opens_rationale)
         self._seeding = Seeding.of(self.config, self.care)
 
@@ -115,7 +115,8 @@ class CareAgentLoopWorker(GroupWorker):
             return
         source = sessions[plan.source]
         room = self.config.actor_rollout_ref.rollout.response_length
-        built = self._reflection.prefix(source.output, source.record.spans, room)
+        prefilled = self._opens_rationale(source.output.prompt_ids)
+        built = self._reflection.prefix(source.output, prefilled, room)
         if built.ids is None:
             await self._note_skipped(group, source, str(built.reason))
             return

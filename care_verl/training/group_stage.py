@@ -51,6 +51,7 @@ class PromptGroup(Group):
             embedding=torch.from_numpy(np.stack([session.embedding for session in sessions])),
             uid=self.uid,
             config=config,
+            reasoned=torch.tensor([record.spans.reasoned for record in records]),
         )
         return plan, sessions
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
@@ -11,7 +12,7 @@ from care_verl.algorithm import (
     CareConfig,
     ReflectionPrefix,
     ReflectionTokens,
-    TokenSpans,
+    rationale_pieces,
     reflection_prefix,
 )
 
@@ -19,13 +20,21 @@ MEDIA = ("image", "video", "audio")
 
 
 class ReflectionPrompts:
-    """Tokenises tags and cue once; builds the prefix of each reflection."""
+    """Tokenises tags and cue once; builds the prefix of each reflection.
 
-    def __init__(self, tokenizer: Any, processor: Any, care: CareConfig) -> None:
+    vocabulary: the bytes of each token id.
+    """
+
+    def __init__(
+        self, tokenizer: Any, processor: Any, care: CareConfig, vocabulary: Sequence[bytes]
+    ) -> None:
         def tokens(text: str) -> list[int]:
             return list(tokenizer.encode(text, add_special_tokens=False))
 
         think, answer = care.regions.think_tag, care.regions.answer_tag
+        self._encode = tokens
+        self._vocabulary = vocabulary
+        self._tags = care.regions.tag_spec
         self._rgr = care.rgr
         self._tokens = ReflectionTokens(
             think_open=tokens(f"<{think}>"),
@@ -36,17 +45,47 @@ class ReflectionPrompts:
         )
         self._special = frozenset(tokenizer.all_special_ids) | _placeholders(processor)
 
-    def prefix(self, source: AgentLoopOutput, spans: TokenSpans, budget: int) -> ReflectionPrefix:
-        """The prefix for one failed row; `budget` is the response length in tokens."""
-        start, stop = spans.rationale or (0, spans.end)
+    def prefix(self, source: AgentLoopOutput, prefilled: bool, budget: int) -> ReflectionPrefix:
+        """The prefix for one failed row; a row without a rationale has all of its text copied.
+
+        prefilled: the row's prompt opens the rationale. budget: the response length in tokens.
+        """
         return reflection_prefix(
-            source.response_ids[start:stop],
+            self._copied(list(source.response_ids), prefilled),
             self._tokens,
             self._rgr,
             budget,
             special_ids=self._special,
-            prefilled=spans.rationale is not None and spans.think_open is None,
+            prefilled=prefilled,
         )
+
+    def _copied(self, ids: list[int], prefilled: bool) -> list[int]:
+        pieces = [self._vocabulary[i] if i < len(self._vocabulary) else b"" for i in ids]
+        own = rationale_pieces(pieces, self._tags, prefilled)
+        if own is None:
+            end = next((t for t, piece in enumerate(pieces) if not piece), len(ids))
+            return ids[:end]
+        copied: list[int] = []
+        cut = b""
+        for t, part in own:
+            if not cut and part == pieces[t]:
+                copied.append(ids[t])
+                continue
+            # Of a token such as `>The` the tag's byte stays behind, and the rest is encoded anew:
+            # with the bytes that follow where it ends within a character.
+            cut += part
+            if _is_text(cut):
+                copied += self._encode(cut.decode())
+                cut = b""
+        return copied + self._encode(cut.decode(errors="replace"))
+
+
+def _is_text(part: bytes) -> bool:
+    try:
+        part.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _placeholders(processor: Any) -> frozenset[int]:

@@ -74,6 +74,10 @@ class StepRows:
         return torch.tensor([record.spans.think_len for record in self.records])
 
     @property
+    def reasoned(self) -> Tensor:
+        return torch.tensor([record.spans.reasoned for record in self.records])
+
+    @property
     def reflected_from(self) -> Tensor:
         """[B]: the row index of each reflection's source, -1 for originals."""
         index = {
@@ -101,6 +105,7 @@ class StepRows:
             reflected_from=self.reflected_from,
             config=config,
             response_len=torch.tensor([tag["response_len"] for tag in self.tags]),
+            reasoned=self.reasoned,
         )
 
     def metrics(self, result: CareAdvantages, config: CareConfig) -> dict[str, float]:

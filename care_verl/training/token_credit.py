@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -46,6 +46,20 @@ def credit_fields(
         for place, (i, mask) in enumerate(zip(updated, masks, strict=True))
     }
     return fields, int(without_weight.sum())
+
+
+def unpaid_answers(rows: StepRows, credit: Mapping[str, Fields]) -> int:
+    """Updated rows whose answer has bytes and none of the credit: always 0 where tokens are right.
+
+    credit: fields of the updated rows by key. Tokens that were not decoded carry nothing, so a row
+    whose answer was copied into its prefix counts too.
+    """
+    spans = dict(zip(rows.keys, (record.spans for record in rows.records), strict=True))
+    return sum(
+        not fields["advantages"][slice(*answer)].any()
+        for key, fields in credit.items()
+        if (answer := spans[key].answer) is not None and spans[key].answer_len
+    )
 
 
 def no_credit(length: int) -> Fields:

@@ -30,7 +30,7 @@ from care_verl.training.recording.capture import StepCapture
 from care_verl.training.recording.care_rows import care_rows
 from care_verl.training.rows import StepRows
 from care_verl.training.run_trainer import RunTrainer
-from care_verl.training.token_credit import Fields, credit_fields, no_credit
+from care_verl.training.token_credit import Fields, credit_fields, no_credit, unpaid_answers
 from care_verl.training.worker import CareActorRolloutRefWorker
 
 logger = logger_of(__name__)
@@ -78,6 +78,7 @@ class CareTrainer(RunTrainer):
             self._recorder.begin(self.global_steps, batch.partition_id, told, self.timing_raw)
         self._all_rows_metrics = rows.metrics(result, self.care)
         self._all_rows_metrics["care/rows/without_weight"] = float(without_weight)
+        self._all_rows_metrics["care/rows/unpaid_answer"] = float(unpaid_answers(rows, credit))
         self._all_rows_metrics["care/groups/failed"] = float(self._num_failed_groups)
 
         multiple = self._get_required_batch_multiple(data_parallel_size(self.actor_rollout_wg))

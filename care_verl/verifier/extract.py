@@ -1,33 +1,19 @@
-"""Where the rationale and the answer stand in a response.
+"""What a response says, as text: the verifier's view of the one grammar (`care_verl.grammar`)."""
 
-The text is read once, from left to right. Every tag is located with `str.find`, so the time grows
-linearly with the length of the text whatever it holds: a regular expression such as
-`<answer>.*?</answer>` is quadratic on a text that repeats its opening tag.
-"""
+from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
 
-
-class Tag(Enum):
-    """The four tags of a response."""
-
-    THINK_OPEN = "think_open"
-    THINK_CLOSE = "think_close"
-    ANSWER_OPEN = "answer_open"
-    ANSWER_CLOSE = "answer_close"
+from care_verl.grammar import Range, Regions, Tag, TagSpec, regions
 
 
 @dataclass(frozen=True)
 class Extraction:
     """What a response says, read by its tags.
 
-    rationale: text of the last closed rationale; None when none was closed.
-    answers: text of every closed answer outside the rationale, in order; one that stands before the
-        first rationale was closed is none.
-    unclosed: the last answer outside the rationale was opened and never closed.
+    rationale: text of the rationale; None when none was closed.
+    answers: text of every closed answer that counts, in order.
+    unclosed: the last answer that counts was opened and never closed.
     well_formed: exactly one rationale, then exactly one non-empty answer, and nothing but white
         space around them.
     """
@@ -36,15 +22,6 @@ class Extraction:
     answers: tuple[str, ...]
     unclosed: bool
     well_formed: bool
-
-
-@dataclass(frozen=True)
-class _Mark:
-    """One tag in the text: the half-open range of its characters."""
-
-    start: int
-    end: int
-    tag: Tag
 
 
 def extract(
@@ -57,65 +34,32 @@ def extract(
     """Read the rationale and the answers of `response`.
 
     prefilled: the chat template wrote the rationale's opening tag into the prompt, so the response
-    begins inside the rationale. Without it, a closing tag that was never opened still ends a
-    rationale: what follows it is where an answer is looked for.
+    begins inside the rationale.
     """
-    marks = list(_marks(response, think_tag, answer_tag))
-    inside = prefilled
-    begin = 0
-    opened: int | None = None
-    rationale: str | None = None
-    answers: list[str] = []
-    for mark in marks:
-        if mark.tag is Tag.THINK_CLOSE and opened is None and (inside or rationale is None):
-            if rationale is None:
-                answers.clear()
-            rationale = response[begin : mark.start]
-            inside = False
-        elif inside:
-            continue
-        elif mark.tag is Tag.THINK_OPEN and opened is None:
-            inside, begin = True, mark.end
-        elif mark.tag is Tag.ANSWER_OPEN:
-            opened = mark.end
-        elif mark.tag is Tag.ANSWER_CLOSE and opened is not None:
-            answers.append(response[opened : mark.start])
-            opened = None
+    # A text may hold half of a surrogate pair, which UTF-8 proper cannot.
+    text = response.encode("utf-8", "surrogatepass")
+    found = regions(text, TagSpec(think_tag, answer_tag), prefilled)
+    rationale, answer = found.rationale, found.answer
     return Extraction(
-        rationale=rationale,
-        answers=tuple(answers),
-        unclosed=opened is not None,
-        well_formed=_well_formed(response, marks, prefilled),
+        rationale=_decoded(text, rationale.content) if rationale and rationale.closed else None,
+        answers=tuple(_decoded(text, one.content) for one in found.answers if one.closed),
+        unclosed=answer is not None and answer.closed is None,
+        well_formed=_well_formed(text, found, prefilled),
     )
 
 
-def _marks(response: str, think_tag: str, answer_tag: str) -> Iterator[_Mark]:
-    """All tags of the text in the order in which they stand."""
-    spellings = {
-        Tag.THINK_OPEN: f"<{think_tag}>",
-        Tag.THINK_CLOSE: f"</{think_tag}>",
-        Tag.ANSWER_OPEN: f"<{answer_tag}>",
-        Tag.ANSWER_CLOSE: f"</{answer_tag}>",
-    }
-    occurrences = (_occurrences(response, spelling, tag) for tag, spelling in spellings.items())
-    return heapq.merge(*occurrences, key=lambda mark: mark.start)
+def _decoded(text: bytes, content: Range) -> str:
+    return text[slice(*content)].decode("utf-8", "surrogatepass")
 
 
-def _occurrences(response: str, spelling: str, tag: Tag) -> Iterator[_Mark]:
-    start = response.find(spelling)
-    while start >= 0:
-        end = start + len(spelling)
-        yield _Mark(start, end, tag)
-        start = response.find(spelling, end)
-
-
-def _well_formed(response: str, marks: list[_Mark], prefilled: bool) -> bool:
+def _well_formed(text: bytes, found: Regions, prefilled: bool) -> bool:
     expected = [Tag.THINK_OPEN, Tag.THINK_CLOSE, Tag.ANSWER_OPEN, Tag.ANSWER_CLOSE]
     if prefilled:
         expected = expected[1:]
-    if [mark.tag for mark in marks] != expected:
+    if [mark.tag for mark in found.marks] != expected:
         return False
-    close, begin, end = marks[-3:]
-    before = "" if prefilled else response[: marks[0].start]
-    outside = before + response[close.end : begin.start] + response[end.end :]
-    return not outside.strip() and bool(response[begin.end : end.start].strip())
+    close, begin, end = found.marks[-3:]
+    before = 0 if prefilled else found.marks[0].start
+    outside = ((0, before), (close.end, begin.start), (end.end, len(text)))
+    answer = _decoded(text, (begin.end, end.start))
+    return not any(_decoded(text, part).strip() for part in outside) and bool(answer.strip())

@@ -103,16 +103,17 @@ def run_one(pieces: list[bytes], prefilled: bool = True) -> Harvest:
     ("pieces", "committed", "pending"),
     [
         ([b"a", b"b"], [0, 1], []),
-        ([b"a", b".<", b"/", b"think", b">", b"c"], [0], []),
-        ([b"a", b".</", b"thin"], [0], [1, 2]),
-        ([b"<", b"/thi<", b"/think>"], [0], []),
+        ([b"a", b".<", b"/", b"think", b">", b"c"], [0, 1], []),
+        ([b"a", b".</", b"thin"], [0, 1], [2]),
+        ([b"<", b"/thi<", b"/think>"], [0, 1], []),
         ([b"<", b"/thi<", b"x"], [0, 1, 2], []),
-        ([b"<", b"x</think>"], [0], []),
+        ([b"<", b"x</think>"], [0, 1], []),
+        ([b"<", b"<", b"/think>"], [0], []),
         ([b"<", b"", b"x"], [0], []),
     ],
 )
 def test_pending_rows(pieces: list[bytes], committed: list[int], pending: list[int]) -> None:
-    """Rows that may spell the closing tag wait in P until it completes or fails."""
+    """Rows that may spell nothing but the closing tag wait in P until it completes or fails."""
     harvest = run_one(pieces)
     assert (positions(harvest.S[0]), positions(harvest.P[0])) == (committed, pending)
     assert (int(harvest.nS), int(harvest.nP)) == (len(committed), len(pending))

@@ -37,7 +37,15 @@ def test_imports_are_torch_numpy_and_the_standard_library(source: Path) -> None:
             continue
         for name in names:
             assert name.split(".")[0] in allowed
-            assert not name.startswith("care_verl") or name.startswith("care_verl.algorithm")
+            ours = ("care_verl.algorithm", "care_verl.grammar")
+            assert not name.startswith("care_verl") or name.startswith(ours)
+
+
+def test_the_grammar_of_tags_imports_the_standard_library_only() -> None:
+    """The processes of a verifier import it too, and are small."""
+    code = "import sys, care_verl.grammar as g; print(*{m.split('.')[0] for m in sys.modules})"
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert not {"torch", "numpy", *HEAVY} & set(run.stdout.split())
 
 
 def test_every_public_function_is_documented() -> None:

@@ -24,9 +24,15 @@ def at(*degrees: float) -> torch.Tensor:
     return torch.stack([turn.cos(), turn.sin()], dim=1)
 
 
-def plan(acc: list[float], embedding: torch.Tensor, config: CareConfig) -> GroupPlan:
+def plan(
+    acc: list[float],
+    embedding: torch.Tensor,
+    config: CareConfig,
+    reasoned: list[bool] | None = None,
+) -> GroupPlan:
     lengths = torch.ones(len(acc), dtype=torch.int64)
-    return plan_group(torch.tensor(acc), lengths, lengths, embedding, "g", config)
+    told = None if reasoned is None else torch.tensor(reasoned)
+    return plan_group(torch.tensor(acc), lengths, lengths, embedding, "g", config, told)
 
 
 NEAR_AND_FAR = at(0, 50, 12, 11, 10, 40)
@@ -53,6 +59,32 @@ def test_selectors(settings: dict[str, Any], negatives: list[int]) -> None:
     assert (found.kind, found.anchor) == ("mixed", 0)
     assert found.negatives == negatives
     assert found.source == negatives[0]
+
+
+@pytest.mark.parametrize("anchor", ["shortest", "random"])
+@pytest.mark.parametrize(
+    ("reasoned", "expected"),
+    [
+        ([False, True, False], {1}),
+        ([False, False, False], {0, 1}),
+        ([False, True, True], {1}),
+        ([True, True, True], {0, 1}),
+    ],
+)
+def test_an_answer_without_reasoning_is_anchor_only_where_none_reasons(
+    reasoned: list[bool], expected: set[int], anchor: str
+) -> None:
+    """Rows 0 and 1 are right and equally long, row 2 is wrong; what it reasons does not matter."""
+    config = CareConfig(anchor=anchor)
+    found = plan([1.0, 1.0, 0.0], at(0, 5, 90), config, reasoned)
+    assert found.anchor in expected
+    if anchor == "shortest":
+        assert found.anchor == min(expected)
+
+
+def test_reasoned_is_checked() -> None:
+    with pytest.raises(ValueError, match=r"reasoned has shape \(2,\).*expected \(3,\)"):
+        plan([1.0, 1.0, 0.0], at(0, 5, 90), CareConfig(), [True, False])
 
 
 @pytest.mark.parametrize("hidden", [1, 64, 67])

@@ -168,6 +168,22 @@ def test_an_answer_that_was_not_read_is_taken_from_its_region() -> None:
     assert suspicion(wrong("", pieces=None), "7", "") is None
 
 
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"<", b"answer", b">B", b"</", b"answer", b">"],
+        [b"<answer>", b"B</", b"answer>"],
+        [b"<answer>B</answer>"],
+        [b"<answer", b"><", b"answer", b">B", b"</answer", b"><"],
+    ],
+)
+def test_pieces_of_tags_are_no_part_of_an_answers_text(pieces: list[bytes]) -> None:
+    given = row("u", 0, pieces, pred="")
+    same = suspicion(given, "B", "")
+    assert same is not None
+    assert same.score == 1.0
+
+
 def test_only_rows_called_wrong_are_suspected() -> None:
     assert suspicion(wrong("7", acc=1.0), "7", "") is None
     assert suspicion(wrong("7"), None, "") is None

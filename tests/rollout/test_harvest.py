@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from care_verl.algorithm import TagSpec, token_spans
 from care_verl.algorithm.automaton import RationaleAutomaton
-from care_verl.algorithm.spans import TagSpec, token_spans
 from care_verl.rollout.bank import SlotBank
 from care_verl.rollout.harvest import Delivery, RationaleHarvest, StepRow
 from care_verl.rollout.ticket import Ticket

@@ -17,7 +17,7 @@ import torch
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 from vllm import SamplingParams
 
-from care_verl.algorithm.spans import TagSpec, TokenSpans, token_spans
+from care_verl.algorithm import TagSpec, TokenSpans, token_spans
 from care_verl.data.embedded.charts import render
 from care_verl.data.embedded.generator import example
 from care_verl.vocabulary import vocab_bytes

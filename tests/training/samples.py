@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,10 +40,8 @@ def answered(
     session: int, acc: float, reward: float, answer: tuple[int, int] | None, **fields: Any
 ) -> AnsweredRow:
     """A row of GRPO-CARE with the spans of `WELL_FORMED`."""
-    defaults = {"spans": spans_of(), "logp": -1.0}
-    return AnsweredRow(
-        session=session, acc=acc, reward=reward, answer=answer, **{**defaults, **fields}
-    )
+    defaults = {"spans": replace(spans_of(), answer=answer), "logp": -1.0}
+    return AnsweredRow(session=session, acc=acc, reward=reward, **{**defaults, **fields})
 
 
 def step_rows(

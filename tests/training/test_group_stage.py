@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from verl.workers.rollout.replica import TokenOutput
 
-from care_verl.algorithm import CareConfig, RegionConfig, TokenSpans, token_spans
+from care_verl.algorithm import CareConfig, RegionConfig
 from care_verl.algorithm.config import REPAIR_CUE
 from care_verl.training.fields import CARE, EMBEDDING, HARVEST
 from care_verl.training.group_stage import PromptGroup, Session, reflected_output
@@ -23,6 +23,7 @@ from care_verl.training.harvesting import HarvestingClient
 from care_verl.training.prompts import opens_rationale
 from care_verl.training.reflection import ReflectionPrompts
 from care_verl.vocabulary import vocab_bytes
+from tests.algorithm import qwen
 
 from .samples import agent_output, record
 
@@ -141,12 +142,15 @@ def test_a_prompt_shows_whether_it_opens_the_rationale(
     assert opens_rationale(tokenizer, prompt, RegionConfig(**settings)) is opens
 
 
-def failed(tokenizer: Any, text: str, prefilled: bool = False) -> tuple[Any, TokenSpans]:
-    """A row with this response, and its spans."""
-    ids = tokenizer.encode(text)
-    vocabulary = vocab_bytes(tokenizer)
-    spans = token_spans([vocabulary[i] for i in ids], RegionConfig().tag_spec, prefilled)
-    return agent_output(ids), spans
+def prompts_of(
+    tokenizer: Any, care: CareConfig | None = None, processor: Any = None
+) -> ReflectionPrompts:
+    return ReflectionPrompts(tokenizer, processor, care or CareConfig(), vocab_bytes(tokenizer))
+
+
+def failed(tokenizer: Any, text: str) -> Any:
+    """A row with this response."""
+    return agent_output(tokenizer.encode(text))
 
 
 FAILED = "red3<|image_pad|> blue5</think><answer>9</answer><|im_end|>"
@@ -164,10 +168,32 @@ def test_the_prefix_is_the_failed_rationale_and_the_cue(
     tokenizer: Any, text: str, prefilled: bool, prefix: str
 ) -> None:
     """The last row has no rationale: its whole text is repaired."""
-    prompts = ReflectionPrompts(tokenizer, None, CareConfig())
-    built = prompts.prefix(*failed(tokenizer, text, prefilled), budget=200)
+    built = prompts_of(tokenizer).prefix(failed(tokenizer, text), prefilled, budget=200)
     assert tokenizer.decode(built.ids) == prefix
     assert built.cut == 0
+
+
+class QwensTokenizer:
+    """Qwen's real merges behind the part of a tokenizer that prompts are built with."""
+
+    all_special_ids = (qwen.END,)
+
+    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
+        return qwen.encoding().encode_ordinary(text)
+
+
+@pytest.mark.parametrize("opening", ["<think>", ""])
+@pytest.mark.parametrize("rationale", ["The sum is 5.", "The", ".", "a<b is wrong", "是5。", ""])
+def test_the_copied_rationale_is_exact_where_tags_are_glued_to_it(
+    rationale: str, opening: str
+) -> None:
+    """`>The`, `.</`: the first word and the last stop are copied, and no piece of a tag is."""
+    prompts = ReflectionPrompts(QwensTokenizer(), None, CareConfig(), qwen.vocabulary())
+    text = f"{opening}{rationale}</think>\n<answer>B</answer>"
+    row = agent_output([*qwen.encoding().encode_ordinary(text), qwen.END])
+    built = prompts.prefix(row, prefilled=not opening, budget=200)
+    assert built.ids is not None
+    assert qwen.encoding().decode(built.ids) == f"{opening}{rationale}\n{REPAIR_CUE}\n"
 
 
 def test_plain_tokens_that_stand_for_images_are_dropped(tokenizer: Any) -> None:
@@ -175,23 +201,21 @@ def test_plain_tokens_that_stand_for_images_are_dropped(tokenizer: Any) -> None:
     (placeholder,) = tokenizer.encode("red")
     assert placeholder not in tokenizer.all_special_ids
     processor = SimpleNamespace(image_token_id=placeholder)
-    prompts = ReflectionPrompts(tokenizer, processor, CareConfig())
-    built = prompts.prefix(*failed(tokenizer, f"<think>{FAILED}"), budget=200)
+    prompts = prompts_of(tokenizer, processor=processor)
+    built = prompts.prefix(failed(tokenizer, f"<think>{FAILED}"), False, budget=200)
     assert tokenizer.decode(built.ids) == f"<think>3 blue5\n{REPAIR_CUE}\n"
 
 
 def test_settings_reach_the_prefix(tokenizer: Any) -> None:
     care = CareConfig.from_mapping({"rgr": {"mode": "no_cue", "context": "answer"}})
-    built = ReflectionPrompts(tokenizer, None, care).prefix(
-        *failed(tokenizer, f"<think>{FAILED}"), budget=200
+    built = prompts_of(tokenizer, care).prefix(
+        failed(tokenizer, f"<think>{FAILED}"), False, budget=200
     )
     assert tokenizer.decode(built.ids) == "<think>red3 blue5\n</think>\n<answer>"
 
 
 def test_a_full_response_leaves_no_room(tokenizer: Any) -> None:
-    built = ReflectionPrompts(tokenizer, None, CareConfig()).prefix(
-        *failed(tokenizer, f"<think>{FAILED}"), budget=64
-    )
+    built = prompts_of(tokenizer).prefix(failed(tokenizer, f"<think>{FAILED}"), False, budget=64)
     assert (built.ids, built.reason) == (None, "no_room")
 
 

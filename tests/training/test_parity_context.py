@@ -26,9 +26,7 @@ from care_verl.algorithm import (
     CareConfig,
     RgrConfig,
     ScoredRow,
-    TagSpec,
     parity_metrics,
-    token_spans,
 )
 from care_verl.data.embedded.charts import render
 from care_verl.data.embedded.generator import example
@@ -138,10 +136,9 @@ def test_only_the_context_of_the_decode_gives_its_log_probabilities(
     failed = decode(engine, collapsed, image, seed=task, tokens=12)
     source = agent_output(failed.token_ids, prompt_ids=prompt_ids, response_logprobs=None)
     source = source.model_copy(update={"response_logprobs": failed.log_probs})
-    pieces = [vocab_bytes(tokenizer)[token] for token in failed.token_ids]
     care = CareConfig(rgr=RgrConfig(cue=CUE, min_new_tokens=14))
-    prompts = ReflectionPrompts(tokenizer, actor.processor, care)
-    prefix = prompts.prefix(source, token_spans(pieces, TagSpec()), ROOM).ids
+    prompts = ReflectionPrompts(tokenizer, actor.processor, care, vocab_bytes(tokenizer))
+    prefix = prompts.prefix(source, prefilled=False, budget=ROOM).ids
     assert prefix is not None
     decoded = decode(engine, collapsed + prefix, image, seed=99, tokens=ROOM - len(prefix))
     row = reflected_output(source, prefix, decoded, ROOM, seconds=0.0)

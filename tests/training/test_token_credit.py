@@ -8,7 +8,7 @@ import torch
 from care_verl.algorithm import CareConfig
 from care_verl.training.fields import IN_S_STAR
 from care_verl.training.rows import StepRows
-from care_verl.training.token_credit import credit_fields, no_credit
+from care_verl.training.token_credit import credit_fields, no_credit, unpaid_answers
 
 from .samples import MALFORMED, WELL_FORMED, record, spans_of, step_rows
 
@@ -72,6 +72,16 @@ def test_rows_left_without_weight_are_counted() -> None:
     assert without_weight == 1
     assert fields["u_2_0"]["advantages"].tolist() == [0.0] * 4
     assert fields["u_2_0"][IN_S_STAR].tolist() == [1.0]
+
+
+def test_an_answer_without_weight_is_counted() -> None:
+    """Here the answer of a reflection was copied, so that none of its tokens was decoded."""
+    made = rows()
+    fields, _ = credit_fields(made, ADVANTAGE, [0, 1, 2, 3], CareConfig())
+    assert unpaid_answers(made, fields) == 0
+    made.response_masks[3][6] = 0
+    fields, _ = credit_fields(made, ADVANTAGE, [0, 1, 2, 3], CareConfig())
+    assert unpaid_answers(made, fields) == 1
 
 
 def test_no_updated_rows() -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from care_verl.algorithm.settings import is_tag_name
+from care_verl.grammar import is_tag_name
 
 
 @dataclass(frozen=True)

@@ -172,6 +172,7 @@ def _rollout(where: str, row: dict[str, Any], reading: Reading) -> Rollout:
     if missing := [name for name in _COLUMNS if row[name] is None and name not in may_be_null]:
         raise UnusableError(f"{', '.join(missing)} is null")
     logp, told = row["logp_rollout"], row["answer_likelihood"]
+    text = measured(row["response"], reading.tags, reading.prefilled)
     return Rollout(
         where=where,
         group=row["uid"],
@@ -181,12 +182,13 @@ def _rollout(where: str, row: dict[str, Any], reading: Reading) -> Rollout:
         length=sum(row["response_mask"]),
         think_len=_length(row["rationale"]),
         answer_len=_length(row["answer"]),
-        rationale=measured(row["response"], reading.tags, reading.prefilled).rationale,
+        rationale=text.rationale,
         reflected_from=row["reflected_from"],
         logp=None if logp is None else number(logp, "logp_rollout"),
         advantage=number(row["advantage"], "advantage"),
         likelihood=likelihood(told, "answer_likelihood") if consistency else None,
         recorded=None if consistency else _recorded(row),
+        reasoned=text.reasoned,
     )
 
 

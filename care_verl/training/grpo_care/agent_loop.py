@@ -8,7 +8,7 @@ import ray
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ
 
-from care_verl.algorithm.spans import answer_tokens, token_spans
+from care_verl.algorithm import token_spans
 from care_verl.training.group_worker import Group, GroupWorker, prompt_name
 from care_verl.training.grpo_care.configuration import grpo_care_config
 from care_verl.training.grpo_care.rows import GRPO_CARE, AnsweredRow, read_share
@@ -38,17 +38,14 @@ class GrpoCareAgentLoopWorker(GroupWorker):
         session = int(fields["session_id"])
         verdict = f"{reward_name(self.config)}, session {session} of {prompt_name(fields)}"
         pieces = [self._piece(token) for token in output.response_ids]
-        tags = self.settings.tag_spec
         prefilled = opens_rationale(self.tokenizer, output.prompt_ids, self.settings)
-        spans = token_spans(pieces, tags, prefilled)
         decoded = output.response_logprobs
         return AnsweredRow(
             session=session,
             acc=read_share(output.extra_fields, verdict),
             reward=read_reward(output.reward_score, verdict),
-            spans=spans,
+            spans=token_spans(pieces, self.settings.tag_spec, prefilled),
             logp=None if decoded is None else response_logp(decoded, output.response_mask),
-            answer=answer_tokens(pieces, tags, spans),
             rule=read_rule(output.extra_fields),
         )
 

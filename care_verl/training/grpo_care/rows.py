@@ -28,15 +28,12 @@ Fields = dict[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class AnsweredRow(JudgedRow):
-    """One row of GRPO-CARE. answer: the tokens of the response that carry its answer."""
+    """One row of GRPO-CARE."""
 
-    answer: Span | None
-
-    @classmethod
-    def from_mapping(cls, mapping: Mapping[str, Any]) -> AnsweredRow:
-        """The inverse of `to_mapping`; ranges may come back as lists."""
-        answer = mapping["answer"] and tuple(mapping["answer"])
-        return super().from_mapping({**mapping, "answer": answer})
+    @property
+    def answer(self) -> Span | None:
+        """The tokens that carry the answer; None where it has no byte."""
+        return self.spans.answer if self.spans.answer_len else None
 
 
 def read_share(extra_fields: Mapping[str, Any], verdict: str) -> float:
