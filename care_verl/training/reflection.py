@@ -46,7 +46,10 @@ class ReflectionPrompts:
         self._special = frozenset(tokenizer.all_special_ids) | _placeholders(processor)
 
     def prefix(self, source: AgentLoopOutput, prefilled: bool, budget: int) -> ReflectionPrefix:
-        """The prefix for one failed row; a row without a rationale has all of its text copied.
+        """The prefix for one failed row.
+
+        A row without a rationale has its text copied instead, to a closing tag that was never
+        opened: behind it, the cue would stand outside the rationale.
 
         prefilled: the row's prompt opens the rationale. budget: the response length in tokens.
         """
@@ -63,8 +66,7 @@ class ReflectionPrompts:
         pieces = [self._vocabulary[i] if i < len(self._vocabulary) else b"" for i in ids]
         own = rationale_pieces(pieces, self._tags, prefilled)
         if own is None:
-            end = next((t for t, piece in enumerate(pieces) if not piece), len(ids))
-            return ids[:end]
+            own = rationale_pieces(pieces, self._tags, prefilled=True) or []
         copied: list[int] = []
         cut = b""
         for t, part in own:

@@ -65,6 +65,7 @@ def test_groups_and_rows_add_up(run: Run) -> None:
         assert data["care/rows/total"] == 32 * 8 + data["care/rgr/triggered"]
         assert 0 < data["care/rows/updated"] < data["care/rows/total"]
         assert 0 < data["care/signal/failure_share"] < 1
+        assert data["care/rows/unpaid_answer"] == 0
 
 
 def test_every_mixed_group_was_reflected_on(run: Run) -> None:

@@ -162,12 +162,13 @@ FAILED = "red3<|image_pad|> blue5</think><answer>9</answer><|im_end|>"
         (f"<think>{FAILED}", False, f"<think>red3 blue5\n{REPAIR_CUE}\n"),
         (FAILED, True, f"red3 blue5\n{REPAIR_CUE}\n"),
         ("red 8<|im_end|>", False, f"<think>red 8\n{REPAIR_CUE}\n"),
+        (FAILED, False, f"<think>red3 blue5\n{REPAIR_CUE}\n"),
     ],
 )
 def test_the_prefix_is_the_failed_rationale_and_the_cue(
     tokenizer: Any, text: str, prefilled: bool, prefix: str
 ) -> None:
-    """The last row has no rationale: its whole text is repaired."""
+    """The last two rows have no rationale: their text is repaired, to a stray closing tag."""
     built = prompts_of(tokenizer).prefix(failed(tokenizer, text), prefilled, budget=200)
     assert tokenizer.decode(built.ids) == prefix
     assert built.cut == 0
