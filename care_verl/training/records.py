@@ -13,6 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from care_verl.algorithm import TokenSpans
 
 ORIGINAL = -1
+NUMBERS = (bool, int, float, np.number, np.bool_)
+"""What reward functions return as numbers; numpy's are no subclasses of Python's, but float64."""
 
 RowT = TypeVar("RowT", bound="JudgedRow")
 
@@ -70,7 +72,7 @@ def read_reward(value: Any, verdict: str) -> float:
 
     Raises ValueError where it is no finite number: one such row spoils the whole step's gradient.
     """
-    if isinstance(value, bool | int | float | np.number) and math.isfinite(value):
+    if isinstance(value, NUMBERS) and math.isfinite(value):
         return float(value)
     raise ValueError(
         f"{verdict}: the reward is {value!r}; expected a finite number. Mend the reward function"

@@ -87,7 +87,9 @@ def test_the_bonus_decides_and_the_reference_follows(killed: Killed) -> None:
         assert metrics["grpo_care/ema/optimizer_steps"] == taken
         assert metrics["grpo_care/ema/updates"] == taken // EVERY
         assert metrics["grpo_care/updates/skipped"] == 0
-        assert 0 < metrics["grpo_care/ema/distance"] < 0.1
+        moved = taken // EVERY > (taken - 2) // EVERY
+        assert ("grpo_care/ema/distance" in metrics) == moved
+        assert not moved or 0 < metrics["grpo_care/ema/distance"] < 0.1
         assert 0 <= metrics["grpo_care/bonus/rate"] <= metrics["grpo_care/accurate/share"] < 1
         assert 0 < metrics["grpo_care/likelihood/inaccurate"] <= 0.95
         bonus = metrics["critic/rewards/mean"] - metrics["critic/score/mean"]

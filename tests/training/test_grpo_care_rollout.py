@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
@@ -46,8 +47,9 @@ def test_tokens_that_carry_an_answer(
     assert row.answer == carrying
 
 
-@pytest.mark.parametrize("acc", [0, 1, 0.25, True])
-def test_accuracies_may_be_partial(acc: float) -> None:
+@pytest.mark.parametrize("acc", [0, 1, 0.25, True, np.float32(0.25), np.int64(1), np.bool_(True)])
+def test_accuracies_may_be_partial(acc: Any) -> None:
+    assert type(read_share({"reward_extra_info": {"acc": acc}}, "a reward")) is float
     assert read_share({"reward_extra_info": {"acc": acc}}, "a reward") == acc
 
 

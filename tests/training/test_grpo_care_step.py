@@ -195,7 +195,8 @@ def test_the_update_reports_how_the_reference_stands(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(PPOTrainerSync, "_update_actor", lambda trainer, batch, metrics: batch)
-    state = {"optimizer_steps": 12, "updates": 1, "skipped": 2, "distance": 0.5}
+    counts = {"optimizer_steps": 12, "updates": 1, "skipped": 2}
+    state: dict[str, float | None] = {**counts, "distance": 0.5}
     trainer = bare_trainer(actor_rollout_wg=SimpleNamespace(reference_state=lambda: [dict(state)]))
     metrics: dict[str, Any] = {}
     with caplog.at_level(logging.ERROR):
@@ -207,6 +208,9 @@ def test_the_update_reports_how_the_reference_stands(
         "grpo_care/ema/distance": 0.5,
     }
     assert "2 optimizer steps were skipped" in caplog.text
+    state["distance"], unmoved = None, dict[str, Any]()
+    trainer._update_actor("a batch", unmoved)
+    assert "grpo_care/ema/distance" not in unmoved
 
 
 def test_a_dump_says_what_became_of_each_row(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,13 @@ from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.training.checkpointing.checkpoints import CheckpointError
 from care_verl.training.grpo_care import moving_reference
-from care_verl.training.grpo_care.moving_reference import MovingReference, counting, local_shard
+from care_verl.training.grpo_care.moving_reference import (
+    _PART,
+    MovingReference,
+    counting,
+    local_shard,
+    squares,
+)
 
 
 def engine(module: nn.Module, rank: int = 0, world: int = 1) -> Any:
@@ -185,11 +191,14 @@ def rank_main(rank: int, world: int, port: int, strategy: str, folder: str) -> N
         )
         torch.testing.assert_close(outputs(reference), outputs(model(1)))
         assert moving.distance() == pytest.approx(whole_distance(model(0), model(1)), rel=1e-6)
+        assert moving.take_distance() is None
         moving.after_optimizer_step(1.0)
         # The pass before must not have left anything gathered that this one would read.
         torch.testing.assert_close(outputs(reference), outputs(averaged()))
         torch.testing.assert_close(outputs(policy), outputs(model(0)))
-        assert moving.distance() == pytest.approx(whole_distance(model(0), averaged()), rel=1e-5)
+        told = moving.take_distance()
+        assert told == pytest.approx(whole_distance(model(0), averaged()), rel=1e-5)
+        assert moving.take_distance() is None
 
         moving.save(Path(folder), step=1)
         moving.after_optimizer_step(1.0)
@@ -206,6 +215,15 @@ def rank_main(rank: int, world: int, port: int, strategy: str, folder: str) -> N
         assert again.take_counts() == {"optimizer_steps": 2, "updates": 2, "skipped": 0}
     finally:
         torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 3 * _PART + 5])
+def test_squares_in_parts_are_those_in_float64(count: int) -> None:
+    """A float32 sum of twelve million squares in one go would be off by far more."""
+    values = torch.randn(count, generator=torch.Generator().manual_seed(0)) * 1e-3
+    assert float(squares(values)) == pytest.approx(float(values.double().square().sum()), rel=1e-6)
+    assert squares(values).dtype == torch.float64
+    assert float(squares(values.bfloat16())) == pytest.approx(float(squares(values)), rel=1e-2)
 
 
 @pytest.mark.slow

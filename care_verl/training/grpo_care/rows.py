@@ -17,7 +17,7 @@ from care_verl.algorithm.consistency import (
 )
 from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.algorithm.spans import Span
-from care_verl.training.records import JudgedRow, reported_accuracy
+from care_verl.training.records import NUMBERS, JudgedRow, reported_accuracy
 from care_verl.verifier import UNDECIDED, UNREADABLE_GOLD
 
 GRPO_CARE = "grpo_care"
@@ -42,7 +42,7 @@ def read_share(extra_fields: Mapping[str, Any], verdict: str) -> float:
     Raises KeyError when the reward function does not report it, ValueError for another value.
     """
     acc = reported_accuracy(extra_fields, verdict)
-    if not isinstance(acc, bool | int | float) or not 0 <= acc <= 1:
+    if not isinstance(acc, NUMBERS) or not 0 <= acc <= 1:
         raise ValueError(
             f"{verdict}: acc is {acc!r}; expected a number from 0 to 1. Put what is shaped "
             "otherwise into the score"

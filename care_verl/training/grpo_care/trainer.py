@@ -122,7 +122,8 @@ class GrpoCareTrainer(RunTrainer):
         metrics["grpo_care/updates/skipped"] = float(state["skipped"])
         metrics["grpo_care/ema/optimizer_steps"] = float(state["optimizer_steps"])
         metrics["grpo_care/ema/updates"] = float(state["updates"])
-        metrics["grpo_care/ema/distance"] = state["distance"]
+        if state["distance"] is not None:
+            metrics["grpo_care/ema/distance"] = state["distance"]
         return batch
 
     def _dump_generations(

@@ -34,9 +34,9 @@ class GrpoCareActorRolloutRefWorker(RunActorRolloutRefWorker):
         policy.optimizer_step = counting(policy.optimizer_step, self._moving.after_optimizer_step)
 
     @register(dispatch_mode=Dispatch.ONE_TO_ALL)
-    def reference_state(self) -> dict[str, float]:
-        """`MovingReference.take_counts` and the distance to the policy."""
-        return {**self._moving.take_counts(), "distance": self._moving.distance()}
+    def reference_state(self) -> dict[str, float | None]:
+        """`MovingReference.take_counts`, and the distance to the policy if the reference moved."""
+        return {**self._moving.take_counts(), "distance": self._moving.take_distance()}
 
     @register(dispatch_mode=Dispatch.ONE_TO_ALL)
     def save_checkpoint(
