@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from care_verl.algorithm import TokenSpans
 
 ORIGINAL = -1
-NUMBERS = (bool, int, float, np.number, np.bool_)
+NUMBERS = (bool, int, float, np.integer, np.floating, np.bool_)
 """What reward functions return as numbers; numpy's are no subclasses of Python's, but float64."""
 
 RowT = TypeVar("RowT", bound="JudgedRow")

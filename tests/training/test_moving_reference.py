@@ -222,6 +222,8 @@ def test_squares_in_parts_are_those_in_float64(count: int) -> None:
     """A float32 sum of twelve million squares in one go would be off by far more."""
     values = torch.randn(count, generator=torch.Generator().manual_seed(0)) * 1e-3
     assert float(squares(values)) == pytest.approx(float(values.double().square().sum()), rel=1e-6)
+    equal = torch.full_like(values, 0.02)
+    assert float(squares(equal)) == pytest.approx(count * float(equal[:1].double().sum()) ** 2)
     assert squares(values).dtype == torch.float64
     assert float(squares(values.bfloat16())) == pytest.approx(float(squares(values)), rel=1e-2)
 
