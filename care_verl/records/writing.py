@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -59,12 +58,14 @@ def write_run(folder: Path, record: Mapping[str, Any]) -> int:
     return number
 
 
-def store_image(folder: Path, data: bytes, suffix: str) -> str:
-    """Keep an image's file once, under the hash of its bytes; its name. `suffix` as in `.png`."""
-    name = hashlib.blake2b(data, digest_size=16).hexdigest() + suffix
+def store_image(folder: Path, name: str, data: Callable[[], bytes]) -> str:
+    """Keep an image's file under a name that tells its content; returns the name.
+
+    `data` makes the file's bytes, and is called only where the file is not there yet.
+    """
     path = folder / IMAGES / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as file:
-            file.write(data)
+            file.write(data())
     return name
