@@ -14,7 +14,6 @@ from PIL import Image
 from care_verl.algorithm import TagSpec, token_spans
 from care_verl.records.schema import ROW
 from care_verl.records.writing import write_step
-
 from tests.records.samples import stored
 
 QUESTION = "<image>What is the product of all the values in 2015?"
