@@ -14,14 +14,7 @@ UPDATED = "care/updated/"
 """In front of verl's name of a metric that is over the updated rows."""
 
 _ENTROPY = "actor/entropy"
-_OF_UPDATED_ROWS = (
-    "critic/advantages/",
-    "critic/returns/",
-    "training/rollout_probs_diff",
-    "training/rollout_actor_probs",
-    "rollout/moe/",
-    "rollout/spec_",
-)
+_OF_UPDATED_ROWS = ("critic/advantages/", "critic/returns/", "rollout/moe/", "rollout/spec_")
 _TOKENS, _THROUGHPUT, _DECODING = (
     "perf/total_num_tokens",
     "perf/throughput",
