@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from care_verl.data.whole import whole_file
-from care_verl.records.files import IMAGES, step_name
+from care_verl.records.files import IMAGES, step_name, steps_in
 from care_verl.records.schema import FORMAT, HEADER, ROW, RUN, VERSION
 
 
@@ -48,6 +48,16 @@ def write_step(
     with whole_file(path) as file:
         pq.write_table(table, file, compression="zstd")
     return path
+
+
+def drop_old_steps(folder: Path, newest: int, keep: int) -> None:
+    """Of the steps up to `newest`, remove all but the last `keep`, at least 1.
+
+    Later ones are of a start that a later one has gone back behind; it writes them anew.
+    """
+    found = sorted(step for step in steps_in(folder) if step <= newest)
+    for step in found[:-keep]:
+        (folder / step_name(step)).unlink(missing_ok=True)
 
 
 def write_run(folder: Path, record: Mapping[str, Any]) -> int:

@@ -15,7 +15,7 @@ import pytest
 
 from care_verl.records.files import RunRecord
 from care_verl.records.schema import HEADER, MEANING, ROW, RUN, RecordError
-from care_verl.records.writing import store_image, write_run, write_step
+from care_verl.records.writing import drop_old_steps, store_image, write_run, write_step
 
 from .samples import write_consistency_run, write_sample_run
 
@@ -113,6 +113,25 @@ def test_steps_that_a_later_start_went_back_behind_are_left_out(tmp_path: Path) 
     write_run(folder, {**pq.read_table(folder / "run_001.parquet").to_pylist()[0]})
     with pytest.raises(RecordError, match="holds 3 steps, all of them of an earlier start"):
         _ = RunRecord.find(folder).steps
+
+
+def test_the_last_steps_are_kept(tmp_path: Path) -> None:
+    """Resumed behind step 2, of which 3 was just made anew: 5 and 6 wait to be made anew."""
+    for step in (1, 2, 3, 5, 6):
+        write_step(tmp_path, step, [], {})
+    drop_old_steps(tmp_path, newest=3, keep=2)
+    assert [step.step for step in RunRecord(tmp_path)] == [2, 3, 5, 6]
+    drop_old_steps(tmp_path, newest=6, keep=9)
+    assert [step.step for step in RunRecord(tmp_path)] == [2, 3, 5, 6]
+
+
+def test_a_step_that_is_dropped_while_a_reader_looks_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (1, 2):
+        write_step(tmp_path, step, [], {})
+    monkeypatch.setattr("care_verl.records.files.steps_in", lambda folder: [1, 2, 3])
+    assert [step.step for step in RunRecord(tmp_path)] == [1, 2]
 
 
 def test_a_run_killed_while_it_writes_leaves_whole_files(tmp_path: Path) -> None:
