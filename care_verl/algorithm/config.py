@@ -123,6 +123,9 @@ class RecordsConfig(Settings):
     every: int = setting(
         1, Whole(0), "ours", "every n-th step is recorded, from step 1 on; 0 for none"
     )
+    keep: int = setting(
+        0, Whole(0), "ours", "how many recorded steps stay on the disk, the last ones; 0 for all"
+    )
     folder: str | None = setting(
         None,
         Text(optional=True),

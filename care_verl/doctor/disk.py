@@ -48,6 +48,11 @@ class Checkpoints:
         )
 
     @property
+    def needed(self) -> float:
+        """Bytes of those on the disk at the peak."""
+        return self.peak * self.size
+
+    @property
     def peak(self) -> int:
         """Checkpoints to make room for; two where neither a limit nor the steps are known."""
         limits = [each for each in (self.at_once, self.total) if each is not None]
@@ -80,12 +85,11 @@ def check_checkpoints(wanted: Checkpoints | None, free: int) -> list[Finding]:
                 "set trainer.save_freq=20 or the like, and trainer.max_actor_ckpt_to_keep=2",
             )
         ]
-    needed = wanted.peak * wanted.size
     text = (
-        f"{wanted.peak} checkpoints of about {_size(wanted.size)} each are {_size(needed)}; "
-        f"{wanted.folder} has {_size(free)} free"
+        f"{wanted.peak} checkpoints of about {size_text(wanted.size)} each are "
+        f"{size_text(wanted.needed)}; {wanted.folder} has {size_text(free)} free"
     )
-    if needed > free:
+    if wanted.needed > free:
         return [
             CHECK.error(
                 text,
@@ -120,17 +124,26 @@ def check_shared_memory(free: int, buckets: int) -> list[Finding]:
     buckets: bytes of the buffers by which weights reach vLLM; 0 where they go through the GPU.
     """
     check = Check("shared memory")
-    text = f"{SHARED_MEMORY} has {_size(free)} free"
+    text = f"{SHARED_MEMORY} has {size_text(free)} free"
     if free >= _LEAST_SHARED + buckets:
         return [check.ok(text)]
     return [
         check.error(
-            f"{text}; Ray's object store, NCCL and {_size(buckets)} of weight buffers are there",
+            f"{text}; Ray's object store, NCCL and {size_text(buckets)} of weight buffers are "
+            "there",
             "give a container --shm-size=16g or more (Docker) or an emptyDir of medium Memory "
             "(Kubernetes); remove files that dead runs left; or lower actor_rollout_ref.rollout."
             "checkpoint_engine.update_weights_bucket_megabytes",
         )
     ]
+
+
+def on_one_disk(one: Path, other: Path) -> bool:
+    """Whether both folders are on the same file system, or will be."""
+    from care_verl.training.disk import existing_part
+
+    first, second = (existing_part(folder).stat().st_dev for folder in (one, other))
+    return first == second
 
 
 def free_bytes(folder: Path) -> int:
@@ -140,5 +153,6 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(existing_part(folder)).free
 
 
-def _size(count: float) -> str:
+def size_text(count: float) -> str:
+    """A number of bytes for messages."""
     return f"{count / GIB:.1f} GiB" if count >= GIB / 10 else f"{count / 2**20:.0f} MiB"

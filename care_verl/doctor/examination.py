@@ -8,7 +8,16 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from care_verl.doctor import cluster, data_files, data_rows, disk, golds, machine, memory
+from care_verl.doctor import (
+    cluster,
+    data_files,
+    data_rows,
+    disk,
+    golds,
+    machine,
+    memory,
+    record_files,
+)
 from care_verl.doctor.composition import CompositionError, compose
 from care_verl.doctor.finding import Check, Finding
 from care_verl.doctor.inspection import SeamInspection
@@ -151,6 +160,11 @@ def _disk(config: DictConfig, plan: memory.Plan) -> Iterator[Finding]:
     folder = Path(config.trainer.default_local_dir)
     unwritable = disk.check_folder(folder)
     yield from unwritable or disk.check_checkpoints(wanted, disk.free_bytes(folder))
+    records = record_files.Records.of(config)
+    if records is not None and not unwritable:
+        shared = wanted is not None and disk.on_one_disk(wanted.folder, records.folder)
+        beside = wanted.needed if wanted is not None and shared else 0.0
+        yield record_files.check_records(records, disk.free_bytes(records.folder), beside)
 
 
 def _cluster(config: DictConfig, address: str, plan: memory.Plan | None) -> list[Finding]:

@@ -25,6 +25,12 @@ def step_name(step: int) -> str:
     return f"step_{step:06d}.parquet"
 
 
+def steps_in(folder: Path) -> list[int]:
+    """Numbers of the steps whose files are in a folder."""
+    found = (_STEP.fullmatch(path.name) for path in folder.iterdir())
+    return [int(name[1]) for name in found if name]
+
+
 @dataclass(frozen=True)
 class StepRecord:
     """One step: `metrics` by name, and the table of its rows, read when it is asked for.
@@ -76,7 +82,7 @@ class RunRecord:
     def find(cls, path: Path) -> RunRecord:
         """The record in `path` or in its folder `records`. Raises RecordError where none is."""
         for folder in (path, path / FOLDER):
-            if folder.is_dir() and any(_STEP.fullmatch(file.name) for file in folder.iterdir()):
+            if folder.is_dir() and steps_in(folder):
                 return cls(folder)
         raise RecordError(
             f"{path} holds no record; expected {step_name(1)} and the like, there or in its "
@@ -93,8 +99,8 @@ class RunRecord:
 
         Raises RecordError for a file of another version, and where no step is left.
         """
-        found = (path for path in self.folder.iterdir() if _STEP.fullmatch(path.name))
-        steps = sorted(map(StepRecord.open, found), key=lambda step: step.step)
+        opened = (_opened(self.folder / step_name(step)) for step in steps_in(self.folder))
+        steps = sorted((step for step in opened if step), key=lambda step: step.step)
         firsts = self._first_steps()
         current = [step for step in steps if not step.superseded(firsts)]
         if not current:
@@ -136,6 +142,14 @@ class RunRecord:
 
     def __iter__(self) -> Iterator[StepRecord]:
         return iter(self.steps)
+
+
+def _opened(path: Path) -> StepRecord | None:
+    """A step; None for one that the run has dropped since the folder was looked at."""
+    try:
+        return StepRecord.open(path)
+    except FileNotFoundError:
+        return None
 
 
 def _header(path: Path, metadata: dict[bytes, bytes]) -> dict[str, Any]:

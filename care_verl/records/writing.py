@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from care_verl.data.whole import whole_file
-from care_verl.records.files import IMAGES, step_name
+from care_verl.records.files import IMAGES, step_name, steps_in
 from care_verl.records.schema import FORMAT, HEADER, ROW, RUN, VERSION
 
 
@@ -51,6 +50,16 @@ def write_step(
     return path
 
 
+def drop_old_steps(folder: Path, newest: int, keep: int) -> None:
+    """Of the steps up to `newest`, remove all but the last `keep`, at least 1.
+
+    Later ones are of a start that a later one has gone back behind; it writes them anew.
+    """
+    found = sorted(step for step in steps_in(folder) if step <= newest)
+    for step in found[:-keep]:
+        (folder / step_name(step)).unlink(missing_ok=True)
+
+
 def write_run(folder: Path, record: Mapping[str, Any]) -> int:
     """Write what is known at a start of the run, as the next `run_<n>.parquet`; returns n."""
     number = 1 + len(list(folder.glob("run_*.parquet")))
@@ -59,12 +68,14 @@ def write_run(folder: Path, record: Mapping[str, Any]) -> int:
     return number
 
 
-def store_image(folder: Path, data: bytes, suffix: str) -> str:
-    """Keep an image's file once, under the hash of its bytes; its name. `suffix` as in `.png`."""
-    name = hashlib.blake2b(data, digest_size=16).hexdigest() + suffix
+def store_image(folder: Path, name: str, data: Callable[[], bytes]) -> str:
+    """Keep an image's file under a name that tells its content; returns the name.
+
+    `data` makes the file's bytes, and is called only where the file is not there yet.
+    """
     path = folder / IMAGES / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as file:
-            file.write(data)
+            file.write(data())
     return name

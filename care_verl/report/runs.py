@@ -104,6 +104,8 @@ def _whole_steps(record: RunRecord, notes: list[str]) -> Iterator[StepRecord]:
             yield StepRecord.open(file)
         except RecordError:
             raise
+        except FileNotFoundError:
+            continue  # the run keeps its last steps only, and dropped this one just now
         except (OSError, ValueError) as error:
             notes.append(_damage(file, error, "it is"))
 

@@ -103,4 +103,10 @@ SEAMS: tuple[Seam, ...] = (
         f"{LM_ENGINE}.prepare_model_outputs",
         parameters="self, output, output_args, micro_batch, logits_processor_func",
     ),
+    Seam(
+        "a micro-batch without an image is embedded by way of an empty one",
+        "training.text_only",
+        "verl.models.transformers.qwen2_vl:qwen2_vl_base_forward",
+        fragments=("_get_input_embeds(",),
+    ),
 )

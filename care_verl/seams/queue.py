@@ -14,9 +14,25 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "the buffer sleeps as long as it is told",
-        "training.run_trainer",
+        "training.polling",
         f"{BUFFER}._wait_for_next_poll",
         fragments=("time.sleep(self.poll_interval)",),
+    ),
+    Seam(
+        "the buffer looks before each sleep",
+        "training.polling",
+        f"{BUFFER}.sample",
+        fragments=(
+            "while True:",
+            "self._sync_metadata_from_transfer_queue()",
+            "self._wait_for_next_poll(",
+        ),
+    ),
+    Seam(
+        "polling._sync_metadata_from_transfer_queue",
+        "training.polling",
+        f"{BUFFER}._sync_metadata_from_transfer_queue",
+        parameters="self",
     ),
     Seam(
         "a failed group is refilled when no row of it is left",

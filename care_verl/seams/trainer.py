@@ -127,6 +127,21 @@ SEAMS: tuple[Seam, ...] = (
         ),
     ),
     Seam(
+        "throughput is the tokens of the rows that are left",
+        "training.verl_metrics",
+        "verl.trainer.ppo.metric_utils:compute_throughout_metrics",
+        fragments=(
+            '"perf/total_num_tokens": total_num_tokens',
+            '"perf/throughput": total_num_tokens / (time * n_gpus)',
+        ),
+    ),
+    Seam(
+        "milliseconds a token are of the rows that are left",
+        "training.verl_metrics",
+        "verl.trainer.ppo.metric_utils:compute_timing_metrics",
+        fragments=('"gen": num_response_tokens', 'f"timing_per_token_ms/{name}"'),
+    ),
+    Seam(
         "run_trainer.__init__",
         "training.run_trainer",
         "verl.trainer.ppo.v1.trainer_sync:PPOTrainerSync.__init__",

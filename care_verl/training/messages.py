@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,19 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from care_verl.training.dataset import ENCODED
+from care_verl.training.image_digest import pixel_digest
 
 MEDIA = ("image", "video", "audio")
 _DATA = ";base64,"
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image of a prompt. name: of its file, the same for equal images; data: makes its bytes."""
+
+    name: str
+    data: Callable[[], bytes]
 
 
 def question(messages: Sequence[Mapping[str, Any]]) -> str:
@@ -23,8 +34,8 @@ def question(messages: Sequence[Mapping[str, Any]]) -> str:
     return "\n\n".join("".join(_texts(message["content"])) for message in messages)
 
 
-def stored_images(messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[bytes, str]]:
-    """Each image's file and the suffix of its format, in order.
+def stored_images(messages: Sequence[Mapping[str, Any]]) -> Iterator[ImageFile]:
+    """Each image's file, in order.
 
     Files stay as they are, decoded images become PNG. Left out is what cannot be read from here:
     an address, a path on another machine.
@@ -32,9 +43,9 @@ def stored_images(messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[bytes
     for message in messages:
         for part in _parts(message["content"]):
             if _kind(part) == "image":
-                data = _file(part)
-                if data is not None:
-                    yield data, _suffix(data)
+                image = _image(part)
+                if image is not None:
+                    yield _decoded(image) if isinstance(image, Image.Image) else _file(image)
 
 
 def _texts(content: Any) -> Iterator[str]:
@@ -54,14 +65,21 @@ def _kind(part: Mapping[str, Any]) -> str | None:
     return kind if kind in MEDIA else None
 
 
-def _file(part: Mapping[str, Any]) -> bytes | None:
+def _image(part: Mapping[str, Any]) -> Image.Image | bytes | None:
     found = (part.get(name) for name in (ENCODED, "bytes", "image", "image_url"))
     image = next((value for value in found if value is not None), None)
     if isinstance(image, Mapping):
         image = image.get("url")
-    if isinstance(image, Image.Image):
-        return _png(image)
     return _read(image) if isinstance(image, str) else image
+
+
+def _file(data: bytes) -> ImageFile:
+    name = hashlib.blake2b(data, digest_size=16).hexdigest() + _suffix(data)
+    return ImageFile(name, lambda: data)
+
+
+def _decoded(image: Image.Image) -> ImageFile:
+    return ImageFile(f"{pixel_digest([image]).hex()}.png", lambda: _png(image))
 
 
 def _read(address: str) -> bytes | None:

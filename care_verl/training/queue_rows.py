@@ -44,8 +44,8 @@ def clear_masks(
 def copy_as_padding(partition_id: str, key: str, tag: Mapping[str, Any], count: int) -> KVBatchMeta:
     """`count` copies of a row under new keys, masks cleared and tagged as padding.
 
-    verl's own padding is synthetic text; a vision-language model cannot run a micro-batch
-    without an image, so padding is always made of real rows.
+    verl's own padding is synthetic text without an image, which a vision-language model scores by
+    way of an empty one; real rows are what the model is used to.
     """
     row: TensorDict = tq.kv_batch_get(keys=[key], partition_id=partition_id)[0]
     sample = dict(row.items())

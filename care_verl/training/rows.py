@@ -13,6 +13,7 @@ from torch import Tensor
 from care_verl.algorithm import CareAdvantages, CareConfig, care_advantages, care_metrics
 from care_verl.training.fields import CARE, EMBEDDING, RGR_SKIPPED
 from care_verl.training.records import ORIGINAL, RowRecord
+from care_verl.training.verl_metrics import length_metrics
 from care_verl.verifier import UNDECIDED, UNREADABLE_GOLD
 
 
@@ -104,9 +105,19 @@ class StepRows:
             logp_old=torch.tensor([record.logp for record in self.records]),
             reflected_from=self.reflected_from,
             config=config,
-            response_len=torch.tensor([tag["response_len"] for tag in self.tags]),
+            response_len=self.response_tokens,
             reasoned=self.reasoned,
         )
+
+    @property
+    def prompt_tokens(self) -> Tensor:
+        """[B]: lengths of the prompts."""
+        return torch.tensor([tag["prompt_len"] for tag in self.tags])
+
+    @property
+    def response_tokens(self) -> Tensor:
+        """[B]: lengths of the responses, a reflection's given prefix included."""
+        return torch.tensor([tag["response_len"] for tag in self.tags])
 
     def metrics(self, result: CareAdvantages, config: CareConfig) -> dict[str, float]:
         """The `care/` metrics and verl's score and length metrics, over all rows."""
@@ -114,7 +125,7 @@ class StepRows:
         care = care_metrics(
             result, self.acc, self.think_len, self.reflected_from, config, rgr_skipped=skipped
         )
-        tokens = torch.tensor([float(tag["response_len"]) for tag in self.tags])
+        tokens = self.response_tokens
         kept = tokens[result.advantage != 0].sum() / tokens.sum()
         return {
             **{f"care/{name}": value for name, value in care.items()},
@@ -126,7 +137,6 @@ class StepRows:
     def _originals_metrics(self) -> dict[str, float]:
         """What the policy does by itself: means over the originals, without reflections."""
         original = self.reflected_from == ORIGINAL
-        length = torch.tensor([float(tag["response_len"]) for tag in self.tags])[original]
         score = self.reward[original]
         metrics = {
             "care/acc/mean": float(self.acc[original].mean()),
@@ -135,7 +145,16 @@ class StepRows:
         }
         for name in ("critic/score", "critic/rewards"):
             metrics |= _spread(name, score)
-        return metrics | _spread("response_length", length)
+        metrics |= self._sampled_entropy(original)
+        return metrics | length_metrics(
+            self.prompt_tokens[original], self.response_tokens[original]
+        )
+
+    def _sampled_entropy(self, chosen: Tensor) -> dict[str, float]:
+        """Mean -log pi of the decoded tokens of the chosen rows, [B]; nothing without a token."""
+        logp = torch.tensor([record.logp for record in self.records], dtype=torch.float64)
+        decoded = torch.tensor([int(mask.sum()) for mask in self.response_masks])[chosen].sum()
+        return {"care/entropy/sampled": float(-logp[chosen].sum() / decoded)} if decoded else {}
 
     def _share_of_rule(self, rule: str) -> float:
         """Share of all B rows that the verifier judged by `rule`."""

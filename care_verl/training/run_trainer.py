@@ -24,6 +24,7 @@ from care_verl.training.checkpointing.saving import DeferredCallback, resuming_w
 from care_verl.training.disk import explaining_disks
 from care_verl.training.failures import FailedGroups, failed_groups_limit
 from care_verl.training.liveness import ActorPings, check_while_polling, named
+from care_verl.training.polling import pace_polling
 from care_verl.training.prompt_ids import PromptIds
 from care_verl.training.queue_rows import rows_in_queue
 from care_verl.training.queue_watch import watching_queue
@@ -31,9 +32,6 @@ from care_verl.training.recording.recorder import Recorder, recording
 from care_verl.training.run_worker import RunActorRolloutRefWorker, our_workers
 
 logger = logger_of(__name__)
-
-POLL_SECONDS = 0.05
-"""verl's replay buffer sleeps 2 s between looks; a small model decodes a batch in less."""
 
 
 class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
@@ -55,7 +53,7 @@ class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
         with open_dict(config):
             config.trainer.v1.trainer_mode = "sync"
         super().__init__(config)
-        self.replay_buffer.poll_interval = POLL_SECONDS
+        pace_polling(self.replay_buffer)
         self._failed_groups = FailedGroups(self.replay_buffer, failed_groups_limit(config))
         self._left_in_queue = 0
         self._prompt_ids = PromptIds()
@@ -116,14 +114,15 @@ class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
     def _compute_metrics(
         self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any
     ) -> None:
-        """verl's see only the rows of the update; what is of all rows comes behind them.
-
-        These are the step's last metrics, with which its record is written.
-        """
+        """verl's, put right: the step's last metrics, with which its record is written."""
         super()._compute_metrics(batch, metrics, *args, **kwargs)
-        metrics.update(self._all_rows_metrics)
+        self._put_right(metrics)
         if self._recorder is not None:
             self._recorder.finish(metrics, self.logger)
+
+    def _put_right(self, metrics: dict[str, Any]) -> None:
+        """Replace what verl could only compute over the rows of the update."""
+        metrics.update(self._all_rows_metrics)
 
     def _save_checkpoint(self) -> None:
         """verl's; afterwards the checkpoint is whole, or absent and the run ends."""

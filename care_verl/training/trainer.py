@@ -31,6 +31,7 @@ from care_verl.training.recording.care_rows import care_rows
 from care_verl.training.rows import StepRows
 from care_verl.training.run_trainer import RunTrainer
 from care_verl.training.token_credit import Fields, credit_fields, no_credit, unpaid_answers
+from care_verl.training.verl_metrics import UPDATED, put_right
 from care_verl.training.worker import CareActorRolloutRefWorker
 
 logger = logger_of(__name__)
@@ -156,3 +157,12 @@ class CareTrainer(RunTrainer):
         metrics["care/updates/skipped"] = skipped_updates(collected["actor/grad_norm"])
         metrics.update(clip_rate(reduce_metrics(collected)))
         return batch
+
+    def _put_right(self, metrics: dict[str, Any]) -> None:
+        assert self._rows is not None
+        put_right(metrics, self._rows.prompt_tokens, self._rows.response_tokens)
+        if not self._all_rows_metrics["care/rows/updated"]:
+            # They are of padding.
+            for name in [name for name in metrics if name.startswith(UPDATED)]:
+                del metrics[name]
+        super()._put_right(metrics)

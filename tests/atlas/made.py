@@ -13,7 +13,8 @@ from PIL import Image
 
 from care_verl.algorithm import TagSpec, token_spans
 from care_verl.records.schema import ROW
-from care_verl.records.writing import store_image, write_step
+from care_verl.records.writing import write_step
+from tests.records.samples import stored
 
 QUESTION = "<image>What is the product of all the values in 2015?"
 CUE = "Wait. Something above does not fit the image; I check each value again."
@@ -105,7 +106,7 @@ def readable_group(folder: Path, uid: str, succeeded: bool = True) -> list[dict[
     prompt = {
         "question": QUESTION,
         "gold": "19800",
-        "images": [store_image(folder, plot(), ".png")],
+        "images": [stored(folder, plot())],
     }
     right = {"acc": 1.0, "reward": 1.0}
     rows = [

@@ -15,6 +15,7 @@ from care_verl.doctor.disk import Checkpoints, check_checkpoints, check_folder, 
 from care_verl.doctor.memory import GIB, Plan, check_gpu, check_ram, estimate
 from care_verl.doctor.model_facts import ModelFacts, read_model
 from care_verl.doctor.models import check_model
+from care_verl.doctor.record_files import Records, check_records
 
 from .told import all_well, the_error, the_warning
 
@@ -133,6 +134,42 @@ def test_a_run_that_saves_nothing(completed: Callable[..., DictConfig]) -> None:
     assert (
         "trainer.save_freq=20" in the_warning(check_checkpoints(wanted, 0), "no checkpoint").change
     )
+
+
+def test_the_records_size(completed: Callable[..., DictConfig]) -> None:
+    """32 prompts of 8 rollouts and a reflection, 48 tokens each, 10 bytes a token; two steps."""
+    records = Records.of(completed())
+    assert records is not None
+    assert records.step == 32 * 9 * 48 * 10
+    assert records.count == 2
+    kept = Records.of(completed("++algorithm.care.records.keep=1"))
+    assert kept is not None
+    assert kept.count == 1
+    long = ["trainer.total_training_steps=100", "++algorithm.care.records.every=8"]
+    sparse = Records.of(completed(*long, "++algorithm.care.rgr.mode=off"))
+    assert sparse is not None
+    assert (sparse.step, sparse.count) == (32 * 8 * 48 * 10, 13)
+    assert Records.of(completed("++algorithm.care.records.every=0")) is None
+
+
+def test_records_of_unknown_length_or_refused(
+    completed: Callable[..., DictConfig],
+) -> None:
+    records = Records.of(completed("trainer.total_training_steps=null"))
+    assert records is not None
+    assert records.count == 1000
+    assert Records.of(completed("++algorithm.care.records.keep=-1")) is None
+
+
+def test_not_enough_disk_for_records_and_checkpoints() -> None:
+    records = Records(Path("/runs/records"), "algorithm.care.records", 0.5 * GIB, 20)
+    assert all_well([check_records(records, 20 * GIB, beside=10.0 * GIB)])
+    finding = the_error(
+        [check_records(records, 19 * GIB, beside=10.0 * GIB)],
+        *("at most 0.5 GiB a step, 20 of them", "10.0 GiB beside 10.0 GiB", "19.0 GiB free"),
+    )
+    assert "++algorithm.care.records.keep" in finding.change
+    assert "checkpoints" not in check_records(records, 1, beside=0.0).found
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Texts, embeddings and log-probabilities are drawn at random; roles, advantages a
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from datetime import datetime, timezone
@@ -222,6 +223,13 @@ def _group(
     return rows
 
 
+def stored(folder: Path, png: bytes) -> str:
+    """Keep an image as a run does; its name."""
+    return store_image(
+        folder, f"{hashlib.blake2b(png, digest_size=16).hexdigest()}.png", lambda: png
+    )
+
+
 def _originals(
     folder: Path, rng: np.random.Generator, uid: str, place: int, skill: float
 ) -> list[dict[str, Any]]:
@@ -234,7 +242,7 @@ def _originals(
     rows[0] |= {
         "question": f"<image>What is {gold} here?",
         "gold": str(gold),
-        "images": [store_image(folder, chart(rng), ".png")],
+        "images": [stored(folder, chart(rng))],
         "prompt_ids": [1, 2, 3],
     }
     for row in rows:

@@ -15,7 +15,7 @@ import pytest
 
 from care_verl.records.files import RunRecord
 from care_verl.records.schema import HEADER, MEANING, ROW, RUN, RecordError
-from care_verl.records.writing import store_image, write_run, write_step
+from care_verl.records.writing import drop_old_steps, store_image, write_run, write_step
 
 from .samples import write_consistency_run, write_sample_run
 
@@ -115,6 +115,25 @@ def test_steps_that_a_later_start_went_back_behind_are_left_out(tmp_path: Path) 
         _ = RunRecord.find(folder).steps
 
 
+def test_the_last_steps_are_kept(tmp_path: Path) -> None:
+    """Resumed behind step 2, of which 3 was just made anew: 5 and 6 wait to be made anew."""
+    for step in (1, 2, 3, 5, 6):
+        write_step(tmp_path, step, [], {})
+    drop_old_steps(tmp_path, newest=3, keep=2)
+    assert [step.step for step in RunRecord(tmp_path)] == [2, 3, 5, 6]
+    drop_old_steps(tmp_path, newest=6, keep=9)
+    assert [step.step for step in RunRecord(tmp_path)] == [2, 3, 5, 6]
+
+
+def test_a_step_that_is_dropped_while_a_reader_looks_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (1, 2):
+        write_step(tmp_path, step, [], {})
+    monkeypatch.setattr("care_verl.records.files.steps_in", lambda folder: [1, 2, 3])
+    assert [step.step for step in RunRecord(tmp_path)] == [1, 2]
+
+
 def test_a_run_killed_while_it_writes_leaves_whole_files(tmp_path: Path) -> None:
     """By SIGKILL, with half of the second step's file on the disk."""
     done = subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, str(tmp_path)], cwd=ROOT)
@@ -125,12 +144,17 @@ def test_a_run_killed_while_it_writes_leaves_whole_files(tmp_path: Path) -> None
     assert len(run.step(1).rows()) > 8
 
 
-def test_an_image_is_stored_once(tmp_path: Path) -> None:
-    first = store_image(tmp_path, b"one", ".png")
-    stored = (tmp_path / "images" / first).stat()
-    assert store_image(tmp_path, b"one", ".png") == first
-    assert (tmp_path / "images" / first).stat().st_mtime_ns == stored.st_mtime_ns
-    assert store_image(tmp_path, b"two", ".png") != first
+def test_an_image_is_made_and_stored_once(tmp_path: Path) -> None:
+    made = []
+
+    def data() -> bytes:
+        made.append(1)
+        return b"one"
+
+    for _ in range(2):
+        assert store_image(tmp_path, "a.png", data) == "a.png"
+    assert len(made) == 1
+    assert RunRecord(tmp_path).image("a.png") == b"one"
 
 
 def test_numbers_of_every_make_are_metrics(tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from care_verl.training.media_cache import MediaCache
+from care_verl.training.media_cache import MediaCache, byte_count
 
 
 class Processor:
@@ -68,12 +70,29 @@ def test_what_is_not_recognised_is_processed_each_time(media: dict[str, Any] | N
 
 
 def test_the_least_recently_used_images_are_forgotten() -> None:
-    """Room for two: 1 was used after 2, so the third puts 2 out."""
-    cache, compute = MediaCache(size=2), Processor()
+    """Room for two outputs of 8 bytes: 1 was used after 2, so the third puts 2 out."""
+    processor = Processor()
+
+    def compute() -> dict[str, Any]:
+        return {**processor(), "pixel_values": torch.zeros(1), "grid": np.zeros(1, np.float32)}
+
+    cache = MediaCache(limit=16)
     for colour in (1, 2, 1, 3):
         cache.get({"images": [image(colour)]}, compute)
-    assert compute.runs == 3
+    assert processor.runs == 3
     cache.get({"images": [image(1)]}, compute)
-    assert compute.runs == 3
+    assert processor.runs == 3
     cache.get({"images": [image(2)]}, compute)
-    assert compute.runs == 4
+    assert processor.runs == 4
+
+
+def test_outputs_that_are_too_large_are_not_held() -> None:
+    cache, processor = MediaCache(limit=16), Processor()
+    for _ in range(2):
+        cache.get({"images": [image(1)]}, lambda: {**processor(), "pixels": torch.zeros(5)})
+    assert processor.runs == 2
+
+
+def test_bytes_are_those_of_tensors_and_arrays_at_any_depth() -> None:
+    tensors = [torch.zeros(2, 3), (torch.zeros(1, dtype=torch.int64),)]
+    assert byte_count({"a": tensors, "b": {"c": np.zeros(2)}, "d": 7, "e": None}) == 24 + 8 + 16

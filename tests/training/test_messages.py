@@ -20,6 +20,11 @@ def picture(mode: str = "RGB", kind: str = "PNG") -> bytes:
     return stream.getvalue()
 
 
+def read(messages: list[dict[str, Any]]) -> list[tuple[bytes, str]]:
+    """Each image's file and the suffix of its name."""
+    return [(image.data(), Path(image.name).suffix) for image in stored_images(messages)]
+
+
 def user(*parts: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"role": "user", "content": list(parts)}]
 
@@ -43,7 +48,7 @@ def test_a_question_is_the_text_of_all_messages() -> None:
 def test_a_file_stays_as_it_is(name: str) -> None:
     jpeg = picture(kind="JPEG")
     messages = user({"type": "text", "text": "x"}, {"type": "image", name: jpeg})
-    assert list(stored_images(messages)) == [(jpeg, ".jpeg")]
+    assert read(messages) == [(jpeg, ".jpeg")]
 
 
 def test_paths_and_embedded_addresses_are_read(tmp_path: Path) -> None:
@@ -51,14 +56,14 @@ def test_paths_and_embedded_addresses_are_read(tmp_path: Path) -> None:
     path.write_bytes(picture())
     address = "data:image/png;base64," + base64.b64encode(picture()).decode()
     for image in (str(path), f"file://{path}", address):
-        assert list(stored_images(user({"type": "image", "image": image}))) == [(picture(), ".png")]
+        assert read(user({"type": "image", "image": image})) == [(picture(), ".png")]
     url = user({"type": "image_url", "image_url": {"url": address}})
-    assert list(stored_images(url)) == [(picture(), ".png")]
+    assert read(url) == [(picture(), ".png")]
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_decoded_images_become_png(mode: str) -> None:
-    ((data, suffix),) = stored_images(user({"type": "image", "image": Image.new(mode, (3, 2))}))
+    ((data, suffix),) = read(user({"type": "image", "image": Image.new(mode, (3, 2))}))
     assert suffix == ".png"
     assert Image.open(io.BytesIO(data)).size == (3, 2)
 
@@ -71,4 +76,29 @@ def test_what_cannot_be_read_is_left_out(image: str) -> None:
 
 
 def test_an_unknown_format_is_stored_all_the_same() -> None:
-    assert list(stored_images(user({"type": "image", ENCODED: b"?"}))) == [(b"?", ".bin")]
+    assert read(user({"type": "image", ENCODED: b"?"})) == [(b"?", ".bin")]
+
+
+def names(*images: Any) -> list[str]:
+    parts = ({"type": "image", "image": image} for image in images)
+    return [image.name for image in stored_images(user(*parts))]
+
+
+def test_decoded_images_are_known_by_their_pixels() -> None:
+    """Equal pixels are one file, whatever object holds them; so no image is encoded to compare.
+
+    Two images with a palette have the same indices here and show other colours.
+    """
+    red, green = (Image.new("P", (2, 2), 0) for _ in range(2))
+    red.putpalette([255, 0, 0])
+    green.putpalette([0, 255, 0])
+    images = [
+        Image.new("RGB", (3, 2)),
+        Image.new("RGB", (2, 3)),
+        Image.new("L", (3, 2)),
+        red,
+        green,
+    ]
+    found = names(*images)
+    assert len(set(found)) == len(images)
+    assert names(*(image.copy() for image in images)) == found

@@ -173,6 +173,18 @@ def test_every_nth_step(queue: MemoryQueue, tmp_path: Path) -> None:
     assert [step.step for step in RunRecord.find(tmp_path)] == [1, 4]
 
 
+def test_the_last_recorded_steps_are_kept(queue: MemoryQueue, tmp_path: Path) -> None:
+    """Of every second step two: 5 and 3."""
+    care = replace(CARE_K2, records=RecordsConfig(every=2, keep=2))
+    trainer = recording_trainer(tmp_path, care)
+    for step in range(1, 6):
+        train(trainer, queue, step)
+    trainer._recorder.wait()
+    run = RunRecord.find(tmp_path)
+    assert [step.step for step in run] == [3, 5]
+    assert run.image(by_name(run, 3)["u", 0]["images"][0]) == png()
+
+
 def test_without_a_cue_none_is_recorded(queue: MemoryQueue, tmp_path: Path) -> None:
     trainer = recording_trainer(tmp_path, replace(CARE_K2, rgr=RgrConfig(mode="no_cue")))
     train(trainer, queue)

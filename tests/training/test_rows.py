@@ -84,7 +84,7 @@ def test_rows_that_the_verifier_gave_up_on_are_counted() -> None:
     """So that a run in which that is frequent does not go unseen."""
     rules = ["number", "undecided", "unreadable gold", "undecided"]
     rows = [("u", record(i, 0.0, rule=rule), [1.0, float(i)]) for i, rule in enumerate(rules)]
-    found = step_rows(rows, tags=[{"response_len": 1}] * 4)
+    found = step_rows(rows, tags=[{"prompt_len": 1, "response_len": 1}] * 4)
     metrics = found.metrics(found.advantages(CareConfig()), CareConfig())
     assert metrics["care/verifier/undecided"] == 0.5
     assert metrics["care/verifier/unreadable_gold"] == 0.25
@@ -93,9 +93,10 @@ def test_rows_that_the_verifier_gave_up_on_are_counted() -> None:
 def test_metrics_are_over_the_originals() -> None:
     """Scores 1, 0.1, 0.1 and lengths 8, 6, 4 of the originals; the reflection has 20 tokens.
 
-    Updated rows hold 8 + 4 + 20 of 38 tokens.
+    Updated rows hold 8 + 4 + 20 of 38 tokens. The originals' 24 decoded tokens, by their masks,
+    have log-probabilities that add up to -3.
     """
-    tags = [{"response_len": n} for n in (8, 6, 4, 20)]
+    tags = [{"prompt_len": 5, "response_len": n} for n in (8, 6, 4, 20)]
     tags[2][RGR_SKIPPED] = "no_room"  # type: ignore[assignment]
     rows = step_rows(GROUP, tags=tags)
     config = CareConfig(K=2)
@@ -111,6 +112,9 @@ def test_metrics_are_over_the_originals() -> None:
         "response_length/mean": 6.0,
         "response_length/max": 8.0,
         "response_length/min": 4.0,
+        "response_length/clip_ratio": 1 / 3,
+        "prompt_length/mean": 5.0,
+        "care/entropy/sampled": 3 / 24,
         "care/tokens/total": 38.0,
         "care/tokens/updated_share": 32 / 38,
         "care/rows/total": 4.0,

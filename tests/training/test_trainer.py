@@ -21,6 +21,7 @@ from verl.utils import tensordict_utils as tu
 from verl.utils.config import validate_config
 from verl.workers.engine_workers import TrainingWorker
 
+from care_verl.algorithm import CareConfig
 from care_verl.training.actor_classes import plain_class
 from care_verl.training.batching import data_parallel_size, rows_multiple
 from care_verl.training.dropping import drop_rows
@@ -189,23 +190,33 @@ def test_clip_rate(clipped: float, trained: float, rate: float) -> None:
 
 
 def test_scores_of_all_rows_win_over_those_of_the_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = {"critic/score/mean": 0.9, "timing_s/gen": 1.0, "critic/advantages/mean": 0.5}
+    kept |= {"perf/total_num_tokens": 10.0, "perf/throughput": 2.0}
+
     def verls(
         trainer: Any, batch: Any, metrics: dict[str, float], *args: Any, **kwargs: Any
     ) -> None:
-        metrics.update({"critic/score/mean": 0.9, "prompt_length/mean": 5.0})
+        metrics.update(kept)
 
     monkeypatch.setattr(PPOTrainerSync, "_compute_metrics", verls)
-    trainer = care_trainer(None, _all_rows_metrics={"critic/score/mean": 0.4})
+    rows = step_rows([("u", record(i, 1.0), [1.0]) for i in range(2)])
+    own = {"critic/score/mean": 0.4, "care/rows/updated": 1.0}
+    trainer = care_trainer(None, _all_rows_metrics=own, _rows=rows)
     metrics: dict[str, float] = {}
     trainer._compute_metrics(None, metrics, {}, global_steps=1, epoch=0)
-    assert metrics == {"critic/score/mean": 0.4, "prompt_length/mean": 5.0}
+    assert metrics["critic/score/mean"] == 0.4
+    assert (metrics["perf/total_num_tokens"], metrics["perf/throughput"]) == (20.0, 4.0)
+    assert metrics["care/updated/critic/advantages/mean"] == 0.5
 
 
 def fill(queue: MemoryQueue, lengths: Sequence[int]) -> tuple[KVBatchMeta, Any]:
-    """All-right rows of these response lengths, with every field that verl's metrics read."""
+    """All-right rows of these response lengths, with every field that verl's metrics read.
+
+    A prompt is longer than its response by one token.
+    """
     records = [("u", record(i, 1.0), [1.0]) for i in range(len(lengths))]
-    tag = {"prompt_len": 2, "min_global_steps": 0, "max_global_steps": 0}
-    tags = [{**tag, "response_len": n, "seq_len": 2 + n} for n in lengths]
+    tag = {"min_global_steps": 0, "max_global_steps": 0}
+    tags = [{**tag, "prompt_len": 1 + n, "response_len": n, "seq_len": 1 + 2 * n} for n in lengths]
     rows = step_rows(records, tags=tags, masks=[[1] * n for n in lengths])
     for key, mask in zip(rows.keys, rows.response_masks, strict=True):
         queue.rows[key] = {
@@ -227,7 +238,8 @@ def test_a_step_without_any_update_can_be_logged(composed: Composed, queue: Memo
     kept, _ = drop_rows(batch, rows, torch.zeros(3), multiple=2)
     trainer = care_trainer(
         composed(),
-        _all_rows_metrics={"critic/score/mean": 1.0},
+        _all_rows_metrics={"critic/score/mean": 1.0, "care/rows/updated": 0.0},
+        _rows=rows,
         use_critic=False,
         _rollout_moe_lb_metrics_accumulator=None,
     )
@@ -236,6 +248,41 @@ def test_a_step_without_any_update_can_be_logged(composed: Composed, queue: Memo
     trainer._compute_metrics(kept, metrics, {"step": 1.0, "gen": 0.5}, global_steps=1, epoch=0)
     assert metrics["critic/score/mean"] == 1.0
     assert metrics["training/global_step"] == 1
+    assert not [name for name in metrics if name.startswith(("care/updated/", "critic/adv"))]
+
+
+def test_verls_metrics_of_lengths_are_over_all_rows(composed: Composed, queue: MemoryQueue) -> None:
+    """As verl itself gives them where nothing is dropped; responses of 5, 4 and 3 tokens.
+
+    One row is kept, and one stays as padding: of 27 tokens verl sees 18, and of 12 decoded ones 8.
+    Two GPUs, a step of 1 s, 0.5 s of it for decoding.
+    """
+    batch, rows = fill(queue, [5, 4, 3])
+    advantage = torch.tensor([1.0, 0.0, 0.0])
+    result = rows.advantages(CareConfig())
+    trainer = care_trainer(
+        composed(),
+        _all_rows_metrics=rows.metrics(result, CareConfig()) | {"care/rows/updated": 1.0},
+        _rows=rows,
+        use_critic=False,
+        _rollout_moe_lb_metrics_accumulator=None,
+    )
+    trainer._get_n_gpus_for_throughput = lambda: 2
+    timing = {"step": 1.0, "gen": 0.5}
+    undropped: dict[str, float] = {}
+    PPOTrainerSync._compute_metrics(trainer, batch, undropped, timing, global_steps=1, epoch=0)
+    kept, _ = drop_rows(batch, rows, advantage, multiple=2)
+    metrics: dict[str, float] = {"actor/entropy": 0.7}
+    trainer._compute_metrics(kept, metrics, timing, global_steps=1, epoch=0)
+    assert metrics["perf/throughput"] == 13.5
+    assert metrics["timing_per_token_ms/gen"] == pytest.approx(500 / 12)
+    of_lengths = ("prompt_length", "response_length", "response/", "perf/", "timing_")
+    compared = [name for name in undropped if name.startswith(of_lengths)]
+    assert len(compared) > 15
+    for name in compared:
+        assert metrics[name] == pytest.approx(undropped[name]), name
+    assert metrics["care/updated/actor/entropy"] == 0.7
+    assert "actor/entropy" not in metrics
 
 
 @pytest.mark.parametrize("votes", [[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])

@@ -110,7 +110,9 @@ def _add_prompts(rows: Sequence[Row], held: HeldStep, folder: Path) -> None:
         row |= {
             "question": question(messages),
             "gold": _text((prompt.get("reward_model") or {}).get("ground_truth")),
-            "images": [store_image(folder, *image) for image in stored_images(messages)],
+            "images": [
+                store_image(folder, image.name, image.data) for image in stored_images(messages)
+            ],
             "prompt_ids": prompt["prompts"].tolist(),
         }
 

@@ -22,7 +22,7 @@ from care_verl.algorithm import RecordsConfig
 from care_verl.logs import logger_of
 from care_verl.records.files import FOLDER
 from care_verl.records.start import start_of_run
-from care_verl.records.writing import write_run, write_step
+from care_verl.records.writing import drop_old_steps, write_run, write_step
 from care_verl.training.recording.held_step import HeldStep, RecordedRows
 from care_verl.training.recording.record_rows import record_rows
 from care_verl.training.recording.samples_table import log_samples
@@ -101,6 +101,8 @@ class Recorder:
         begin = time.thread_time()
         rows = record_rows(held, self._vocabulary, self._folder)
         write_step(self._folder, held.step, rows, metrics, self._start)
+        if self._settings.keep:
+            drop_old_steps(self._folder, held.step, self._settings.keep)
         log_samples(tracking, rows, held.step, self._settings.samples)
         return time.thread_time() - begin
 
