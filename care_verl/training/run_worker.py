@@ -11,10 +11,11 @@ from tensordict import TensorDict
 from verl.single_controller.base.decorator import Dispatch, register
 from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
 
+from care_verl.platform import when_imported
+from care_verl.training import text_only
 from care_verl.training.activation import require_active
 from care_verl.training.actor_classes import plain_class
 from care_verl.training.position_ids import join_along_tokens
-from care_verl.training.text_only import run_without_images
 
 
 class RunTrainingWorker(TrainingWorker):  # type: ignore[misc]
@@ -39,7 +40,7 @@ class RunActorRolloutRefWorker(ActorRolloutRefWorker):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         require_active("an FSDP actor")
-        run_without_images()
+        when_imported(text_only.MODULE, text_only.run_without_images)
         super().__init__(*args, **kwargs)
 
     @register(dispatch_mode=Dispatch.ONE_TO_ALL)

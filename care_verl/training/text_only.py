@@ -12,10 +12,12 @@ import functools
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from verl.models.transformers import qwen2_vl
 from verl.utils.transformers_compat import unpack_visual_output
 
 from care_verl.platform.contract import require_parameters, require_source
+
+MODULE = "verl.models.transformers.qwen2_vl"
+"""What of verl is patched; it imports the models, so only a run of such a model imports it."""
 
 _PATCHED = "_care_verl_unpacks"
 _PARAMETERS = (
@@ -26,8 +28,8 @@ _WITHOUT_MEDIA = "if pixel_values is None and pixel_values_videos is None:"
 _EMPTY_IMAGE = "image_embeds = model.visual(pixel_values, grid_thw=image_grid_thw)"
 
 
-def run_without_images(module: ModuleType = qwen2_vl) -> None:
-    """Make verl's embedding of inputs unpack the features of its empty image; once a process.
+def run_without_images(module: ModuleType) -> None:
+    """Make the embedding of inputs in `MODULE` unpack the features of its empty image, once.
 
     Raises ContractError where verl's function is not as known.
     """

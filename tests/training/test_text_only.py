@@ -5,6 +5,8 @@ One process without FSDP: that all ranks run the vision tower, which FSDP wants,
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +17,7 @@ from verl.models.transformers import monkey_patch, qwen2_vl
 
 from care_verl.data.embedded.model import build_model
 from care_verl.platform.contract import ContractError
-from care_verl.training import text_only
-from care_verl.training.text_only import run_without_images
+from care_verl.training.text_only import MODULE, run_without_images
 
 TEXT = torch.tensor([[40, 41, 42, 43, 44]])
 GRID = torch.tensor([[1, 4, 4]])
@@ -44,7 +45,7 @@ def forward(model: Any, ids: torch.Tensor = TEXT, **media: torch.Tensor) -> torc
 
 def test_rows_without_an_image_are_scored_as_the_model_scores_text(model: Any) -> None:
     """Beyond that, the tower takes part with a gradient of 0, not of none."""
-    run_without_images()
+    run_without_images(qwen2_vl)
     logits = forward(model)
     assert torch.allclose(logits, model.plain_logits, atol=1e-5)
     logits.sum().backward()
@@ -58,9 +59,9 @@ def test_rows_with_an_image_are_embedded_as_before(model: Any) -> None:
     pixels = torch.randn(16, 3 * 2 * config.vision_config.patch_size**2)
     ids = torch.tensor([[40, *[config.image_token_id] * 4, 41]])
     before = forward(model, ids, pixel_values=pixels, image_grid_thw=GRID)
-    run_without_images()
+    run_without_images(qwen2_vl)
     assert torch.equal(forward(model, ids, pixel_values=pixels, image_grid_thw=GRID), before)
-    run_without_images()
+    run_without_images(qwen2_vl)
     assert forward(model).shape[:2] == TEXT.shape
 
 
@@ -69,4 +70,10 @@ def test_another_function_of_verl_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(qwen2_vl, "_get_input_embeds", _get_input_embeds)
     with pytest.raises(ContractError, match="does not recognise it"):
-        text_only.run_without_images()
+        run_without_images(qwen2_vl)
+
+
+def test_verl_imports_the_patched_module_with_the_model_alone() -> None:
+    """A process that starts no such model does not import it, and goes without the patch."""
+    code = f"import sys, care_verl.training.run_worker; sys.exit('{MODULE}' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
