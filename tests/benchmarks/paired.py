@@ -41,7 +41,7 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 
 @dataclass(frozen=True)
 class Pair:
-    """Names of two sides, and what each took, one value a round; the first is the one in question."""
+    """Names of two sides, and what each took, one value a round; ratios are first to second."""
 
     names: tuple[str, str]
     first: np.ndarray
