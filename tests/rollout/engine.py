@@ -77,12 +77,10 @@ class HarvestingEngine:
     def __init__(self, model: Path, loop: LoopThread, **options: Any) -> None:
         self.llm = vllm.LLM(
             str(model),
-            dtype="float32",
-            enforce_eager=True,
             worker_extension_cls=EXTENSION,
             disable_log_stats=False,
             seed=0,
-            **options,
+            **{"dtype": "float32", "enforce_eager": True, **options},
         )
         self._loop = loop
         self._inbox = EmbeddingInbox()
