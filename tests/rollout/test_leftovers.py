@@ -90,16 +90,16 @@ def test_the_engine_of_a_killed_server_is_ended(holder: Holder) -> None:
 
 def test_a_process_that_came_to_an_id_of_the_engine_lives_on(tmp_path: Path) -> None:
     """Its start time is another. Ids come back after 32,768 processes, on some machines."""
+    made = tmp_path / "made"
+    made.touch()
     alive, engine = (subprocess.Popen(["sleep", "600"]) for _ in range(2))
     told = (
         f"import psutil\nfrom care_verl.rollout.leftovers import EngineLeftovers, _with_start\n"
         f"known = _with_start(psutil.Process({engine.pid}))\n"
         f"earlier = str(int(known.partition(':')[2]) - 1)\n"
-        f"lines = ['{alive.pid}:' + earlier, '{alive.pid}:ended', known, {str(tmp_path / 'made')!r}]\n"
+        f"lines = ['{alive.pid}:' + earlier, '{alive.pid}:ended', known, {str(made)!r}]\n"
         f"EngineLeftovers()._end_with_us(lines)\n"
     )
-    made = tmp_path / "made"
-    made.touch()
     try:
         subprocess.run([sys.executable, "-c", told], check=True)
         engine.wait(20)
