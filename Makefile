@@ -1,6 +1,7 @@
 # make demo    trains a tiny vision-language model with CARE on this machine's CPU
 # make test    checks and tests, those included that train through verl's own command line
 # make proofs  kills, faults and cuts that take too long for every change
+# make versions  the engine tests with each vLLM of docs/versions.md, in environments of their own
 # make docs    the pages as a site, in site/index.html
 # All set up .venv first; once is enough.
 
@@ -12,7 +13,7 @@ STAMP := .venv/.installed
 # OpenMP threads that spin while they wait take the cores from the other processes of a run.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test proofs check docs setup clean
+.PHONY: demo test proofs versions check docs setup clean
 
 demo: setup
 	$(BIN)/care-verl demo $(ARGS)
@@ -24,6 +25,9 @@ test: check
 
 proofs: setup
 	$(BIN)/python -m pytest -m proof $(ARGS)
+
+versions: setup
+	$(BIN)/python -m tests.versions.run $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .

@@ -10,10 +10,13 @@ import sys
 import traceback
 
 from care_verl import platform
+from care_verl.platform import vllm_buffers
 from care_verl.training import hooks
 
 try:
     platform.install()
+    # On every platform, and for every estimator: without it a policy may not see its images.
+    vllm_buffers.install()
     hooks.install()
 except Exception:
     print("care-verl: the plugin could not be installed into verl:", file=sys.stderr)

@@ -22,6 +22,7 @@ from care_verl.doctor.composition import CompositionError, compose
 from care_verl.doctor.finding import Check, Finding
 from care_verl.doctor.inspection import SeamInspection
 from care_verl.doctor.lengths import Budgets, check_lengths
+from care_verl.doctor.model_runner import check_model_runner
 from care_verl.doctor.models import check_model
 from care_verl.doctor.resources import Wanted, check_machine, check_nodes_resources
 from care_verl.doctor.sizes import Sizes, check_sizes
@@ -62,6 +63,7 @@ def examine(
     uninstalled = _install_plugin()
     config, composed = (None, uninstalled) if uninstalled else _configuration(overrides)
     findings = check_installed(machine.has_gpu_build(), machine.wants_flash_attention(config))
+    findings += check_model_runner()
     tell("plugin")
     findings += inspection.findings() + composed
     if config is not None:

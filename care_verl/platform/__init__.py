@@ -39,6 +39,7 @@ def _install_hooks() -> None:
         loopback,
         offload,
         threads,
+        vllm_buffers,
         vllm_seeds,
         vllm_version,
         vllm_weights,
@@ -52,5 +53,5 @@ def _install_hooks() -> None:
     when_imported(engine.MODULE, engine.register_engines)
     when_imported(offload.MODULE, offload.offload_without_pinning)
     when_imported(vllm_weights.LAYERS, vllm_weights.keep_plain_weights)
-    when_imported(vllm_weights.VISION, vllm_weights.keep_image_normalisation)
+    vllm_buffers.install()
     when_imported(vllm_seeds.RUNNER, vllm_seeds.spare_generators)

@@ -7,7 +7,11 @@ from importlib.metadata import PackageNotFoundError, version
 from types import FunctionType, ModuleType
 
 #: The releases whose source the patches of this package were written against.
-TRIED_VERSIONS = {"verl": "0.9.1", "vllm": "0.28.0", "torchvision": "0.28.0"}
+TRIED_VERSIONS = {
+    "verl": ("0.9.1",),
+    "vllm": ("0.24.0", "0.28.0", "0.31.0", "0.32.0"),
+    "torchvision": ("0.26.0", "0.28.0"),
+}
 
 
 class ContractError(RuntimeError):
@@ -35,11 +39,11 @@ def _message(target: FunctionType | type | ModuleType, expected: str, found: str
     else:
         name = f"{target.__module__}.{target.__qualname__}"
     library = name.partition(".")[0]
-    tried = f"{library}=={TRIED_VERSIONS.get(library, '?')}"
+    tried = " or ".join(f"{library}=={each}" for each in TRIED_VERSIONS.get(library, "?"))
     return (
         f"care-verl patches {name} ({library} {_installed(library)}) but does not recognise it: "
-        f"expected {expected}, found {found}. Install {tried}, the release it was tried with, "
-        "or adapt care-verl to the installed one."
+        f"expected {expected}, found {found}. Install {tried}, which it was tried with, or adapt "
+        "care-verl to the installed release."
     )
 
 

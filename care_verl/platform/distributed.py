@@ -1,7 +1,8 @@
 """One gloo process group where verl would ask for two, on loopback where its master is.
 
-verl joins `cpu:gloo` and `<device>:<backend>` into one string. On this platform both halves name
-the CPU, which torch refuses as a duplicate device type; verl has no option for it.
+verl joins `cpu:gloo` and `<device>:<backend>` into one string, 0.9.1 in both of its initialisers,
+its main branch of August 2026 in one. On this platform both halves name the CPU, which torch
+refuses as a duplicate device type; verl has no option for it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def use_gloo_once(distributed: Any) -> None:
     """Give both of verl's initialisers of the default process group the backend `cpu:gloo`."""
     from_env = distributed.initialize_global_process_group
     from_ray = distributed.initialize_global_process_group_ray
-    require_source(from_env, _DOUBLED)
+    require_source(from_env, "get_nccl_backend()", "return local_rank, rank, world_size")
     require_parameters(from_env, "timeout_second")
     require_source(from_ray, _DOUBLED)
     require_parameters(from_ray, "timeout_second", "backend")

@@ -1,10 +1,10 @@
-"""Lets torchvision and torchcodec be imported when their compiled parts do not fit torch.
+"""Lets torchvision, torchcodec and torchaudio be imported when their libraries do not fit torch.
 
-Beside a CPU build of torch, pip resolves both to CUDA builds whose libraries do not load. vLLM and
-transformers import them for image and video processing and would do without the compiled parts,
-but for two details that are mended here. Where the libraries load, nothing is changed.
+Beside a CPU build of torch, pip resolves them to CUDA builds whose libraries do not load. vLLM and
+transformers import them for images, videos and sound and would do without the compiled parts, but
+for details that are mended here. Where the libraries load, nothing is changed.
 
-vLLM imports both in processes of its own, before any code of verl's runs there. Its entry point
+vLLM imports them in processes of its own, before any code of verl's runs there. Its entry point
 group `vllm.platform_plugins` is loaded earlier still, hence `offer_vllm_platform`.
 """
 
@@ -20,6 +20,7 @@ from care_verl.platform.post_import import when_imported
 
 _TORCHVISION = "torchvision.extension"
 _TORCHCODEC = "torchcodec._internally_replaced_utils"
+_TORCHAUDIO = "torchaudio._extension.utils"
 _SCHEMAS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -29,13 +30,14 @@ _libraries: list[torch.library.Library] = []
 
 
 def tolerate_misfits() -> None:
-    """Mend both packages when they are imported."""
+    """Mend the packages when they are imported."""
     when_imported(_TORCHVISION, declare_missing_operators)
     when_imported(_TORCHCODEC, report_misfit_as_import_error)
+    when_imported(_TORCHAUDIO, do_without_misfit)
 
 
 def offer_vllm_platform() -> None:
-    """Mend both packages, on the CPU platform, before vLLM imports them.
+    """Mend the packages, on the CPU platform, before vLLM imports them.
 
     vLLM calls this in each of its processes to ask for a platform class; None offers none.
     """
@@ -75,3 +77,23 @@ def report_misfit_as_import_error(utils: Any) -> None:
             raise ImportError(f"torchcodec does not fit torch {torch.__version__}") from error
 
     utils.load_image_library = load_image_library
+
+
+def do_without_misfit(utils: Any) -> None:
+    """Let torchaudio be imported without its library where that does not load.
+
+    It does so itself where the file is missing. vLLM 0.32 imports it with transformers, which
+    asks no more than whether it is installed.
+    """
+    load = getattr(utils, "_load_lib", None)
+    if load is None:
+        return
+    require_source(load, "return False")
+
+    def _load_lib(lib: str) -> bool:
+        try:
+            return bool(load(lib))
+        except OSError:
+            return False
+
+    utils._load_lib = _load_lib

@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from care_verl.rollout.installed import check_dummy_weights
+
 V2_RUNNER_ENV = "VLLM_USE_V2_MODEL_RUNNER"
 
 RUNNER_FILE = "v1/worker/gpu_model_runner.py"
@@ -30,6 +32,7 @@ def check_rollout_config(rollout: Any) -> None:
     _refuse_other_extension(rollout)
     check_runner_choice()
     check_runner_source()
+    check_dummy_weights(str(_get(rollout, "load_format") or ""))
 
 
 def check_runner_source() -> None:
@@ -49,7 +52,7 @@ def check_runner_source() -> None:
     if missing:
         raise ValueError(
             f"the installed vLLM's model runner ({path}) is not one that the rationale harvest "
-            f"knows: expected {missing[0]!r} in it; install vLLM 0.24 to 0.28"
+            f"knows: expected {missing[0]!r} in it; install vLLM 0.24 to 0.32"
         )
 
 

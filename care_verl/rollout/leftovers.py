@@ -24,8 +24,11 @@ _PYTHONS_OWN = ("psm_", "sem.mp-")
 
 _TRACKER = "multiprocessing.resource_tracker"
 
-# Reads paths and process ids until every holder of the other end of its input is gone. In the
-# background and in a session of its own, or Ray would end it together with the server.
+# Reads paths and processes until every holder of the other end of its input is gone. In the
+# background and in a session of its own, or Ray would end it together with the server. A process
+# may have ended long before and its id be another's by then: only the start time tells them apart.
+# In /proc/PID/stat it is the 20th field behind the name, which stands in parentheses and may itself
+# have spaces, parentheses and line ends.
 _SWEEP = """exec 3<&0
 (
     engine=
@@ -35,9 +38,19 @@ _SWEEP = """exec 3<&0
             *) engine="$engine $line" ;;
         esac
     done
-    [ -z "$engine" ] || kill -9 $engine
+    started() {
+        stat=$(cat "/proc/$1/stat" 2>/dev/null) || return
+        set -- ${stat##*)}
+        echo "${20}"
+    }
+    for process in $engine; do
+        pid=${process%:*}
+        [ "$(started "$pid")" = "${process#*:}" ] && kill -9 "$pid"
+    done
     rm -rf -- "$@"
 ) <&3 3<&- &"""
+_START_TIME = 19
+"""Index of the start time, in clock ticks since boot, among the fields behind the name."""
 
 
 class EngineLeftovers:
@@ -74,7 +87,7 @@ class EngineLeftovers:
         """
         server = psutil.Process()
         children = server.children(recursive=True)
-        self._end_with_us(str(child.pid) for child in children if not _ends_by_itself(child))
+        self._end_with_us(_with_start(child) for child in children if not _ends_by_itself(child))
         family = [server, *children]
         mapped = {inode for process in family for inode in _mapped_inodes(process.pid)}
         with os.scandir(SHARED_MEMORY) as entries:
@@ -82,7 +95,7 @@ class EngineLeftovers:
         self._end_with_us(path for path in ours if _inode(path) in mapped)
 
     def _end_with_us(self, lines: Iterable[str]) -> None:
-        """Absolute paths of files and folders to be removed, or ids of processes to be ended."""
+        """Absolute paths of files and folders to be removed, or processes to be ended."""
         for line in lines:
             os.write(self._sweeper, f"{line}\n".encode())
 
@@ -93,6 +106,15 @@ def _ends_by_itself(process: psutil.Process) -> bool:
         return _TRACKER in " ".join(process.cmdline())
     except psutil.NoSuchProcess:
         return True
+
+
+def _with_start(process: psutil.Process) -> str:
+    """A process as `ID:START`, start in clock ticks since boot; no START once it has ended."""
+    try:
+        stat = Path(f"/proc/{process.pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return f"{process.pid}:ended"
+    return f"{process.pid}:{stat.rpartition(')')[2].split()[_START_TIME]}"
 
 
 def _mapped_inodes(pid: int) -> Iterator[int]:

@@ -73,7 +73,7 @@ SEAMS: tuple[Seam, ...] = (
             "raw_output = self.module(",
             "self.prepare_model_outputs(",
             "micro_batch=micro_batch",
-            '"model_output": detach_tree(model_output)',
+            '"model_output": ',
         ),
     ),
     Seam(

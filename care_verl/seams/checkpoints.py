@@ -7,7 +7,7 @@ from care_verl.seams.seam import Seam
 
 SEAMS: tuple[Seam, ...] = (
     Seam(
-        "a save ends with the tracker, then tells the callback",
+        "a save ends with the tracker",
         "training.checkpointing.saving",
         f"{TRAINER}._save_checkpoint",
         fragments=(
@@ -18,8 +18,17 @@ SEAMS: tuple[Seam, ...] = (
             'os.path.join(local_global_step_folder, "data.pt")',
             "torch.save(self.train_dataloader.state_dict(), dataloader_local_path)",
             '"latest_checkpointed_iteration.txt"',
+        ),
+    ),
+    Seam(
+        "the callback is told after the tracker",
+        "training.checkpointing.saving",
+        f"{TRAINER}._save_checkpoint",
+        fragments=(
+            '"latest_checkpointed_iteration.txt"',
             "self.checkpoint_callback.on_save(",
         ),
+        only_with="verl.trainer.ppo.checkpoint_callback",
     ),
     Seam(
         "a load takes the folder that it is told",

@@ -19,7 +19,7 @@ SEAMS: tuple[Seam, ...] = (
         "agent loops decode through the dataset's class",
         "training.dataset",
         f"{DATASET}.process_multi_modal_info",
-        fragments=("lambda: cls._process_multi_modal_info(messages",),
+        fragments=("cls._process_multi_modal_info(messages",),
     ),
     Seam(
         "dataset._build_messages",

@@ -6,6 +6,7 @@ import importlib
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from care_verl.platform.contract import TRIED_VERSIONS
@@ -21,7 +22,8 @@ class Seam:
 
     name: what is relied on, or module and method. user: the module, under `care_verl`.
     target: `MODULE:NAME`, looked up when it is asked for. fragments: of the target's source, in
-    their order. parameters: names of all of its parameters.
+    their order. parameters: names of all of its parameters. only_with: a module without which
+    verl has nothing of the kind, and the adapter nothing to do.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Seam:
     target: str
     fragments: Sequence[str] = ()
     parameters: str | None = None
+    only_with: str | None = None
 
     @property
     def module(self) -> str:
@@ -39,8 +42,8 @@ class Seam:
     def remedy(self) -> str:
         """What to do about a fault."""
         return (
-            f"install verl {TRIED_VERSIONS['verl']} and the vLLM it was tried with, or adapt "
-            f"care_verl.{self.user}"
+            f"install verl {' or '.join(TRIED_VERSIONS['verl'])} and the vLLM it was tried with, "
+            f"or adapt care_verl.{self.user}"
         )
 
     def fault(self) -> str | None:
@@ -48,6 +51,8 @@ class Seam:
 
         A wrapper made with `functools.wraps`, as the plugin's own are, is looked through.
         """
+        if self.only_with is not None and find_spec(self.only_with) is None:
+            return None
         try:
             target = self._resolve()
             found = _parameters_fault(target, self.parameters) or _source_fault(

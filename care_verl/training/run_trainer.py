@@ -43,7 +43,8 @@ class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
 
     worker_class: ClassVar[type[RunActorRolloutRefWorker]] = RunActorRolloutRefWorker
 
-    checkpoint_callback: Any
+    # verl's main branch of August 2026 has none.
+    checkpoint_callback: Any = None
     _records: RecordsConfig
     _recorder: Recorder | None = None
     _num_failed_groups = 0

@@ -28,6 +28,7 @@ def test_a_sound_run_passes(sound: list[str], tmp_path: Path) -> None:
     assert {each["level"] for each in findings} == {"ok"}
     assert {each["check"] for each in findings} == {
         "versions",
+        "model runner",
         "plugin",
         "configuration",
         "numbers",

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from care_verl.platform import distributed, extensions, offload, vllm_seeds, vllm_weights
+from care_verl.platform import (
+    distributed,
+    extensions,
+    offload,
+    vllm_buffers,
+    vllm_seeds,
+    vllm_weights,
+)
 from care_verl.platform.contract import ContractError, require_parameters, require_source
 
 
@@ -62,8 +69,12 @@ def _from(module: str) -> Any:
             ),
         ),
         (
-            vllm_weights.keep_image_normalisation,
-            SimpleNamespace(FusedInputNorm=type("FusedInputNorm", (), {"__init__": _from("vllm")})),
+            vllm_buffers.keep_buffers,
+            SimpleNamespace(
+                DummyModelLoader=SimpleNamespace(
+                    load_weights=_from("vllm.model_executor.model_loader.dummy_loader")
+                )
+            ),
         ),
         (
             vllm_seeds.spare_generators,
@@ -90,5 +101,28 @@ def test_every_patch_refuses_a_changed_target(patch: Any, module: Any) -> None:
 
 
 def test_what_an_older_release_lacks_is_not_patched() -> None:
-    vllm_weights.keep_image_normalisation(SimpleNamespace())
     extensions.report_misfit_as_import_error(SimpleNamespace())
+    extensions.do_without_misfit(SimpleNamespace())
+
+
+def test_both_forms_of_verls_initialiser_are_known() -> None:
+    """0.9.1's is installed; the main branch of August 2026 asks for the one backend of a device."""
+    import torch
+    from verl.utils.distributed import get_device_name, get_nccl_backend, timedelta
+
+    def from_env(timeout_second: int = 36000) -> Any:
+        torch.distributed.init_process_group(
+            get_nccl_backend(), timeout=timedelta(seconds=timeout_second)
+        )
+        local_rank, rank, world_size = 0, 0, 1
+        return local_rank, rank, world_size
+
+    def from_ray(timeout_second: Any = None, backend: Any = None) -> None:
+        backend = backend or f"cpu:gloo,{get_device_name()}:{get_nccl_backend()}"
+
+    module = SimpleNamespace(
+        initialize_global_process_group=from_env, initialize_global_process_group_ray=from_ray
+    )
+    distributed.use_gloo_once(module)
+    assert module.initialize_global_process_group is not from_env
+    assert module.initialize_global_process_group_ray is not from_ray

@@ -59,3 +59,21 @@ def test_a_library_that_loads_is_loaded() -> None:
     extensions.report_misfit_as_import_error(utils)
     utils.load_image_library()
     assert loaded == [True]
+
+
+def test_torchaudio_does_without_a_library_that_does_not_load() -> None:
+    def load(lib: str) -> bool:
+        if lib == "_torchaudio":
+            raise OSError("libcudart.so.13")
+        return False  # As torchaudio's own does for a file that is not there.
+
+    utils = SimpleNamespace(_load_lib=load)
+    extensions.do_without_misfit(utils)
+    assert utils._load_lib("_torchaudio") is False
+
+
+def test_torchaudio_is_imported_where_it_is_installed(check_python: CheckPython) -> None:
+    """An OSError would end transformers, and with it vLLM 0.32."""
+    check_python(
+        "import contextlib, verl\nwith contextlib.suppress(ModuleNotFoundError): import torchaudio"
+    )

@@ -88,7 +88,7 @@ def test_an_unknown_model_runner_is_refused_before_ray_starts(
     spec = ModuleSpec("vllm", None, is_package=True)
     spec.submodule_search_locations = [str(tmp_path / "vllm")]
     monkeypatch.setattr(checks, "find_spec", lambda name: spec)
-    with pytest.raises(ValueError, match="ExecuteModelState.*install vLLM 0.24 to 0.28"):
+    with pytest.raises(ValueError, match="ExecuteModelState.*install vLLM 0.24 to 0.32"):
         checks.check_runner_source()
 
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 TAGS = TagSpec(think="t")
 """No token of the vocabulary holds more than one byte of these tags."""
-BLOCKS, BLOCK = 24, 16
+BLOCKS, BLOCK = 12, 32
 REQUESTS, ROLLOUTS = 36, 4
 LONGEST = 120
 SITUATIONS = {"closed", "unclosed", "never opened", "one token"}

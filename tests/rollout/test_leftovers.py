@@ -86,3 +86,42 @@ def test_the_engine_of_a_killed_server_is_ended(holder: Holder) -> None:
     wait_until(lambda: not holder.child.is_running() and not any(p.exists() for p in made))
     assert not holder.child.is_running()
     assert [path for path in made if path.exists()] == []
+
+
+def test_a_process_that_came_to_an_id_of_the_engine_lives_on(tmp_path: Path) -> None:
+    """Its start time is another. Ids come back after 32,768 processes, on some machines."""
+    made = tmp_path / "made"
+    made.touch()
+    alive, engine = (subprocess.Popen(["sleep", "600"]) for _ in range(2))
+    told = (
+        f"import psutil\nfrom care_verl.rollout.leftovers import EngineLeftovers, _with_start\n"
+        f"known = _with_start(psutil.Process({engine.pid}))\n"
+        f"earlier = str(int(known.partition(':')[2]) - 1)\n"
+        f"lines = ['{alive.pid}:' + earlier, '{alive.pid}:ended', known, {str(made)!r}]\n"
+        f"EngineLeftovers()._end_with_us(lines)\n"
+    )
+    try:
+        subprocess.run([sys.executable, "-c", told], check=True)
+        engine.wait(20)
+        wait_until(lambda: not made.exists())
+        assert not made.exists()
+        assert alive.poll() is None
+    finally:
+        alive.kill()
+        alive.wait()
+
+
+def test_a_name_like_the_rest_of_a_line_hides_no_start_time(tmp_path: Path) -> None:
+    """The sweeper and the server read the same field, whatever the process calls itself."""
+    odd = tmp_path / ") S 1 (a b"
+    odd.symlink_to("/bin/sleep")
+    with subprocess.Popen([odd, "600"]) as process:
+        told = (
+            "import psutil\nfrom care_verl.rollout.leftovers import EngineLeftovers, _with_start\n"
+            f"EngineLeftovers()._end_with_us([_with_start(psutil.Process({process.pid}))])\n"
+        )
+        subprocess.run([sys.executable, "-c", told], check=True)
+        try:
+            assert process.wait(20) == -9
+        finally:
+            process.kill()

@@ -25,7 +25,7 @@ from .engine import Ask, HarvestingEngine, harvesting_engine
 pytestmark = pytest.mark.slow
 
 PROMPTS, SESSIONS, LENGTH = 6, 6, 150
-BLOCKS, BLOCK = 128, 16
+BLOCKS, BLOCK = 64, 32
 
 Rollout = tuple[tuple[int, ...], tuple[float, ...], bytes]
 

@@ -68,6 +68,14 @@ def test_a_wrapper_is_looked_through(changed: Callable[[object], None]) -> None:
     assert TAKEN.fault() is None
 
 
+def test_a_seam_of_some_releases_only() -> None:
+    """Where the module is missing nothing is asked; where it is there all is as for the others."""
+    gone = replace(ORDER, target=f"{__name__}:Gone.method")
+    assert gone.fault() is not None
+    assert replace(gone, only_with="verl.no_such_module").fault() is None
+    assert replace(gone, only_with="verl.trainer").fault() == gone.fault()
+
+
 @pytest.mark.parametrize(
     "target", ["no_such_module:name", f"{__name__}:Sample.gone", f"{__name__}:Gone.method"]
 )

@@ -397,3 +397,14 @@ def test_the_trainer_saves_and_loads_around_verl(
     assert removed == [[str(checkpoints.folder(1))]]
     assert steps_left(checkpoints) == [2]
     assert loaded == [str(checkpoints.folder(2))]
+
+
+def test_a_verl_without_checkpoint_callbacks(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As its main branch of August 2026: its trainer has no such attribute and tells nobody."""
+    monkeypatch.setattr(PPOTrainer, "_save_checkpoint", lambda trainer: fill(checkpoints.folder(3)))
+    trainer: Any = object.__new__(CareTrainer)
+    trainer.config, trainer.global_steps = config_of(checkpoints), 3
+    trainer._save_checkpoint()
+    assert checkpoints.newest_whole() == checkpoints.folder(3)
