@@ -56,7 +56,7 @@ def settings_of(config: DictConfig, kind: type[SettingsT]) -> SettingsT:
 def expand(config: DictConfig) -> None:
     """Complete a CARE run's configuration in place. Raises ValueError on what CARE cannot do."""
     care = care_config(config)
-    refuse_unsupported(config)
+    refuse_unsupported(config, care)
     with open_dict(config):
         config.algorithm.care = care.to_mapping()
         _expand_trainer(config)
