@@ -48,12 +48,12 @@ def several_turns(row: Mapping[str, Any]) -> str | None:
     agent = row.get("agent_name") or SINGLE_TURN
     if agent != SINGLE_TURN:
         return f"agent_name = {str(agent)!r}"
-    for places in (row, row.get("extra_info") or {}):
+    for fields in (row, row.get("extra_info")):
         for name in _OF_TOOLS:
+            tools = fields.get(name) if isinstance(fields, Mapping) else None
             # Parquet gives every row the keys of all rows, with None.
-            given = {key for key, value in (places.get(name) or {}).items() if value is not None}
-            if given:
-                return f"{name} for {', '.join(sorted(given))}"
+            if isinstance(tools, Mapping) and any(tools[key] is not None for key in tools):
+                return f"{name} for {', '.join(sorted(map(str, tools)))}"
     return None
 
 
