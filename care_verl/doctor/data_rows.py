@@ -37,7 +37,11 @@ class PromptReader:
     """
 
     def __init__(self, config: DictConfig, model: Path | None) -> None:
+        from care_verl.training.configuration import is_care
+        from care_verl.training.grpo_care.configuration import is_grpo_care
+
         self._data = config.data
+        self._single_turn = is_care(config) or is_grpo_care(config)
         self._processor: Any = None
         self._tokenizer: Any = None
         if model is not None:
@@ -54,6 +58,11 @@ class PromptReader:
 
     def problem(self, row: Row) -> str | None:
         """Why a row cannot be rolled out, whatever its length; None when it can."""
+        from care_verl.training.misfit import several_turns
+
+        asked = several_turns(row) if self._single_turn else None
+        if asked is not None:
+            return f"{asked}, but rows of several turns or with tools are not supported yet"
         prompt, images = row[self._data.prompt_key], self._images(row)
         if not isinstance(prompt, list) or not prompt:
             return f"{self._data.prompt_key} is no list of messages, but {type(prompt).__name__}"

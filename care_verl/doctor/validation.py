@@ -32,13 +32,18 @@ def validated(config: DictConfig, overrides: Sequence[str]) -> tuple[DictConfig,
         except Exception as error:
             return config, [_refusal(error)]
     told_elsewhere = _about_groups(completed)
-    findings = [
-        CHECK.warning(text, "change what the message names, or go on on purpose")
-        for text in warned
-        if text not in told_elsewhere
-    ]
-    findings += _not_in_force(config, completed, overrides)
+    findings = [_warning(text) for text in warned if text not in told_elsewhere]
+    findings += _not_in_force(config, completed, overrides, warned)
     return completed, findings
+
+
+def _warning(text: str) -> Finding:
+    from care_verl.training.replacement import NOT_IN_FORCE
+
+    if NOT_IN_FORCE in text:
+        found, _, decided_by = text.partition("; ")
+        return CHECK.warning(found, decided_by)
+    return CHECK.warning(text, "change what the message names, or go on on purpose")
 
 
 def _about_groups(config: DictConfig) -> list[str]:
@@ -76,11 +81,16 @@ def _refusal(error: Exception) -> Finding:
 
 
 def _not_in_force(
-    before: DictConfig, after: DictConfig, overrides: Sequence[str]
+    before: DictConfig, after: DictConfig, overrides: Sequence[str], warned: Sequence[str]
 ) -> Iterator[Finding]:
-    """Values that were asked for on the command line and that CARE replaces."""
+    """Values asked for on the command line that are replaced, beside those that a run warns of.
+
+    A run cannot see that a value was asked for where it is verl's default.
+    """
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
+        if any(text.startswith(f"{key} = ") for text in warned):
+            continue
         asked, used = (OmegaConf.select(each, key) for each in (before, after))
         if asked != used and not OmegaConf.is_config(asked):
             yield CHECK.warning(

@@ -29,6 +29,9 @@ def check_rollout_config(rollout: Any) -> None:
     _require_vllm(rollout)
     _refuse_speculation(rollout)
     _refuse_split_engines(rollout)
+    _refuse_stages(rollout)
+    _refuse_routing_replay(rollout)
+    _refuse_logits(rollout)
     _refuse_other_extension(rollout)
     check_runner_choice()
     check_runner_source()
@@ -79,10 +82,9 @@ def _refuse_speculation(rollout: Any) -> None:
     remedy = "a step then feeds several tokens, some of them rejected later; switch it off"
     if _get(rollout, "mtp.enable") and _get(rollout, "mtp.enable_rollout"):
         raise ValueError(f"rollout.mtp.enable_rollout = True is speculative decoding: {remedy}")
-    for key in ("speculative_config", "speculative-config"):
-        value = _get(rollout, "engine_kwargs.vllm." + key)
-        if value is not None:
-            raise ValueError(f"rollout.engine_kwargs.vllm.{key} = {value!r}: {remedy}")
+    given = engine_value(rollout, "speculative_config")
+    if given is not None:
+        raise ValueError(f"{given[0]} = {given[1]!r}: {remedy}")
 
 
 def _refuse_split_engines(rollout: Any) -> None:
@@ -102,14 +104,58 @@ def _refuse_split_engines(rollout: Any) -> None:
         )
 
 
-def _refuse_other_extension(rollout: Any) -> None:
-    for key in ("worker_extension_cls", "worker-extension-cls"):
-        value = _get(rollout, "engine_kwargs.vllm." + key)
-        if value is not None:
+def _refuse_stages(rollout: Any) -> None:
+    stages = ("rollout.pipeline_model_parallel_size", _get(rollout, "pipeline_model_parallel_size"))
+    for key, value in (stages, engine_value(rollout, "pipeline_parallel_size") or stages):
+        if int(value or 1) > 1:
             raise ValueError(
-                f"rollout.engine_kwargs.vllm.{key} = {value!r} would replace the worker extension "
-                "that installs the harvest; remove it"
+                f"{key} = {value!r} keeps several batches in flight, where the harvest expects "
+                "one, and verl counts workers without stages; set it to 1"
             )
+
+
+def _refuse_routing_replay(rollout: Any) -> None:
+    asked = (
+        "rollout.enable_rollout_routing_replay",
+        _get(rollout, "enable_rollout_routing_replay"),
+    )
+    for key, value in (asked, engine_value(rollout, "enable_return_routed_experts") or asked):
+        if value:
+            raise ValueError(
+                f"{key} = {value!r}: a reflected row would be scored with the experts of the row "
+                "that it was reflected from; set it to False"
+            )
+
+
+def _refuse_logits(rollout: Any) -> None:
+    asked = ("rollout.logprobs_mode", _get(rollout, "logprobs_mode"))
+    key, mode = engine_value(rollout, "logprobs_mode") or asked
+    if str(mode).endswith("_logits"):
+        raise ValueError(
+            f"{key} = {mode!r} has vLLM return logits, which the rescue would take for "
+            "log-probabilities; use 'processed_logprobs'"
+        )
+
+
+def _refuse_other_extension(rollout: Any) -> None:
+    given = engine_value(rollout, "worker_extension_cls")
+    if given is not None:
+        raise ValueError(
+            f"{given[0]} = {given[1]!r} would replace the worker extension that installs the "
+            "harvest; remove it"
+        )
+
+
+def engine_value(rollout: Any, name: str) -> tuple[str, Any] | None:
+    """Key and value of what is handed to vLLM as `name`, past verl's own keys; None if nothing is.
+
+    verl makes command-line options of these, so that `-` may stand for `_`.
+    """
+    for spelled in (name, name.replace("_", "-")):
+        value = _get(rollout, f"engine_kwargs.vllm.{spelled}")
+        if value is not None:
+            return f"rollout.engine_kwargs.vllm.{spelled}", value
+    return None
 
 
 def _get(config: Any, path: str) -> Any:

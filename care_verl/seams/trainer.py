@@ -19,6 +19,12 @@ SEAMS: tuple[Seam, ...] = (
         parameters="config, use_reference_policy, use_critic",
     ),
     Seam(
+        "hooks.run_ppo",
+        "training.hooks",
+        "verl.trainer.main_ppo:run_ppo",
+        parameters="config, task_runner_class",
+    ),
+    Seam(
         "the mode selects the replay buffer",
         "training.run_trainer",
         f"{TRAINER}._build_replay_buffer",

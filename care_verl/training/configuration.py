@@ -17,6 +17,7 @@ from care_verl.algorithm.settings import SettingsT
 from care_verl.logs import logger_of
 from care_verl.training.fields import HARVEST
 from care_verl.training.refusals import refuse_unsupported
+from care_verl.training.replacement import put
 
 logger = logger_of(__name__)
 
@@ -55,7 +56,7 @@ def settings_of(config: DictConfig, kind: type[SettingsT]) -> SettingsT:
 def expand(config: DictConfig) -> None:
     """Complete a CARE run's configuration in place. Raises ValueError on what CARE cannot do."""
     care = care_config(config)
-    refuse_unsupported(config)
+    refuse_unsupported(config, care)
     with open_dict(config):
         config.algorithm.care = care.to_mapping()
         _expand_trainer(config)
@@ -89,7 +90,8 @@ def complete_rollout_size(config: DictConfig) -> None:
 def _expand_rollout(config: DictConfig, care: CareConfig) -> None:
     complete_rollout_size(config)
     rollout = config.actor_rollout_ref.rollout
-    rollout.calculate_log_probs = True
+    needed = "the rescue compares rows by them; remove the override"
+    put(config, "actor_rollout_ref.rollout.calculate_log_probs", True, needed)
     rollout.agent.agent_loop_manager_class = "care_verl.training.agent_loop.CareAgentLoopManager"
     custom: dict[str, Any] = dict(rollout.get("custom") or {})
     custom[HARVEST] = {
@@ -102,12 +104,16 @@ def _expand_rollout(config: DictConfig, care: CareConfig) -> None:
 def _expand_actor(config: DictConfig, care: CareConfig) -> None:
     actor = config.actor_rollout_ref.actor
     actor.policy_loss.loss_mode = POLICY_LOSS
-    actor.clip_ratio_low = care.clip_low
-    actor.clip_ratio_high = care.clip_high
     # Eq. 13's KL: per row the mean over its trained tokens, then the mean over S*.
-    actor.loss_agg_mode = "seq-mean-token-mean"
-    actor.use_kl_loss = care.beta > 0
-    actor.kl_loss_coef = care.beta
+    mean = "seq-mean-token-mean", "Eq. 13's KL is the mean over rows of their means; no key sets it"
+    for name, value, decided_by in (
+        ("clip_ratio_low", care.clip_low, "++algorithm.care.clip_low=... sets it"),
+        ("clip_ratio_high", care.clip_high, "++algorithm.care.clip_high=... sets it"),
+        ("loss_agg_mode", *mean),
+        ("use_kl_loss", care.beta > 0, "++algorithm.care.beta=... above 0 switches it on"),
+        ("kl_loss_coef", care.beta, "++algorithm.care.beta=... sets it"),
+    ):
+        put(config, f"actor_rollout_ref.actor.{name}", value, decided_by)
     if actor.use_kl_loss and not actor.use_dynamic_bsz:
         complete_reference_micro_batch(config)
 

@@ -15,11 +15,14 @@ import transfer_queue as tq
 from omegaconf import DictConfig
 
 from care_verl.training.liveness import check_while_polling
+from care_verl.training.misfit import MisfitError
 
 REPORTS = "care_failed_groups"
-"""A partition of the queue of its own; its keys are prompts, its only tag the cause."""
+"""A partition of the queue of its own; its keys are prompts, their tags the cause, and `ENDS_RUN`
+where every other group will fail for it too."""
 
 CAUSE = "cause"
+ENDS_RUN = "ends_run"
 ROWS = "train"
 _LONGEST_CAUSE = 1000
 _NOTHING_LEFT = "no materializable trajectories"
@@ -37,6 +40,11 @@ async def discard_group(uid: str, cause: str) -> None:
     if rows:
         await tq.async_kv_clear(keys=rows, partition_id=ROWS)
     await tq.async_kv_put(key=uid, partition_id=REPORTS, tag={CAUSE: cause})
+
+
+async def report_misfit(uid: str, cause: str) -> None:
+    """Have the trainer end the run at its next look, while the group is still being decoded."""
+    await tq.async_kv_put(key=uid, partition_id=REPORTS, tag={CAUSE: cause, ENDS_RUN: True})
 
 
 def one_line(error: BaseException) -> str:
@@ -67,11 +75,12 @@ class FailedGroups:
             tq.kv_clear(keys=reports, partition_id=REPORTS)
         return len(reports)
 
-    def _reports(self) -> dict[str, dict[str, str]]:
+    def _reports(self) -> dict[str, dict[str, Any]]:
         return dict(self._buffer.partitions.get(REPORTS, {}))
 
     def _check(self) -> None:
-        if len(self._reports()) > self._limit:
+        reports = self._reports().values()
+        if len(reports) > self._limit or any(report.get(ENDS_RUN) for report in reports):
             raise self._error()
 
     def _explained(self, sample: Any) -> Any:
@@ -88,9 +97,15 @@ class FailedGroups:
 
         return explained
 
-    def _error(self) -> GroupsFailedError:
-        reports = self._reports()
-        first = next(iter(reports.values()))[CAUSE]
+    def _error(self) -> GroupsFailedError | MisfitError:
+        reports = list(self._reports().values())
+        for report in reports:
+            if report.get(ENDS_RUN):
+                return MisfitError(
+                    f"{report[CAUSE]}. Every other group would fail as well, which ends the run: "
+                    "mend the cause and start it again"
+                )
+        first = reports[0][CAUSE]
         return GroupsFailedError(
             f"{len(reports)} groups failed in this step, which ends the run; the first: {first}. "
             "Every failure is logged above, with its traceback. Mend the cause and resume from the "

@@ -17,8 +17,9 @@ from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopWorkerTQ
 from care_verl.logs import logger_of
 from care_verl.training.activation import require_active
 from care_verl.training.actor_classes import plain_class
-from care_verl.training.failures import discard_group, one_line
+from care_verl.training.failures import discard_group, one_line, report_misfit
 from care_verl.training.media_cache import MediaCache
+from care_verl.training.misfit import FIRST_PROMPTS, FirstRows, MisfitError, require_single_turn
 from care_verl.training.seeding import Seeding
 from care_verl.vocabulary import end_token_ids, vocab_bytes
 
@@ -61,6 +62,7 @@ class GroupWorker(_WorkerBase):  # type: ignore[misc]
         )
         self._groups: dict[str, Group] = {}
         self._media = MediaCache()
+        self._first_rows = FirstRows()
 
     @abstractmethod
     def _new_group(self, uid: str, size: int) -> Group:
@@ -111,11 +113,14 @@ class GroupWorker(_WorkerBase):  # type: ignore[misc]
             await super()._run_agent_loop(seeded, trajectory, **kwargs)
             return
         try:
+            require_single_turn(kwargs)
             seeded = self._seeding.rollout(sampling_params, group.uid, kwargs["session_id"])
             await super()._run_agent_loop(self._rollout_params(seeded), trajectory, **kwargs)
         except Exception as error:
             failed = f"session {kwargs['session_id']} of {prompt_name(kwargs)}"
             group.failures.append(f"{failed}: {one_line(error)}")
+            if isinstance(error, MisfitError):
+                await report_misfit(group.uid, group.failures[-1])
             raise
         finally:
             if group.settle():
@@ -146,7 +151,15 @@ class GroupWorker(_WorkerBase):  # type: ignore[misc]
         if group is None:
             await super()._agent_loop_postprocess(output, validate, **kwargs)
             return
-        await self._settled(group, _single(output), kwargs)
+        try:
+            await self._settled(group, _single(output), kwargs)
+        except Exception as error:
+            if self._first_rows.never_fit(group.uid) and not isinstance(error, MisfitError):
+                raise MisfitError(
+                    f"no row of the first {FIRST_PROMPTS} prompts could be used; {one_line(error)}"
+                ) from error
+            raise
+        self._first_rows.passed()
         group.scored += 1
 
     async def _put(self, output: AgentLoopOutput, fields: dict[str, Any]) -> None:
@@ -165,11 +178,11 @@ def prompt_name(fields: Mapping[str, Any]) -> str:
 
 
 def _single(output: AgentLoopOutput | list[AgentLoopOutput]) -> AgentLoopOutput:
-    """The one output of a session. Raises ValueError for loops that return several."""
+    """The one output of a session. Raises MisfitError for loops that return several."""
     if not isinstance(output, list):
         return output
     if len(output) != 1:
-        raise ValueError(
+        raise MisfitError(
             f"the agent loop returned {len(output)} outputs for one session; whole responses are "
             "compared, which needs one (rollout.agent.default_agent_loop=single_turn_agent)"
         )

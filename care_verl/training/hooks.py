@@ -4,6 +4,7 @@ GRPO-CARE.
 | verl 0.9.1 | what for |
 |---|---|
 | `verl.utils.config.validate_config` | completes and checks the configuration before Ray starts |
+| `verl.trainer.main_ppo.run_ppo` | a configuration that never went through it is refused |
 | `verl.trainer.ppo.core_algos` registries | policy loss `care`, estimators `care`, `grpo_care` |
 | `verl.trainer.ppo.v1` trainer registry | trainer modes `care_verl_plugin…` |
 | `RewardLoopWorker`'s tokenizers | no remote code unless the run allows it |
@@ -22,12 +23,14 @@ from care_verl.platform import when_imported
 from care_verl.training import reward_tokenizer
 
 VALIDATE_PARAMETERS = ["config", "use_reference_policy", "use_critic"]
+RUN_PARAMETERS = ["config", "task_runner_class"]
 _TRAINERS = ("care_verl.training.trainer", "care_verl.training.grpo_care.trainer")
 
 
 def install() -> None:
     """Hook into verl, now or as soon as it has imported each part."""
     when_imported("verl.utils.config", complete_before_validation)
+    when_imported("verl.trainer.main_ppo", refuse_unvalidated_runs)
     when_imported("verl.trainer.ppo.core_algos", register_algorithms)
     when_imported("verl.trainer.ppo.v1", import_trainers)
     when_imported(reward_tokenizer.MODULE, reward_tokenizer.ask_before_trusting)
@@ -62,6 +65,38 @@ def complete_before_validation(module: ModuleType) -> None:
         validate(config=config, use_reference_policy=use_reference_policy, use_critic=use_critic)
 
     vars(module)["validate_config"] = validate_config
+
+
+def refuse_unvalidated_runs(module: ModuleType) -> None:
+    """Wrap `run_ppo`, which starts Ray, so that a run of ours must have been completed before.
+
+    verl's other entry points call it with a task runner of their own; `fully_async_policy` never
+    validates, and dies where the first batch has been decoded. As a script (`python -m`) `main_ppo`
+    is no import and stays as it is: it validates.
+
+    Raises RuntimeError when verl's function does not take the parameters known here.
+    """
+    run_ppo = module.run_ppo
+    parameters = list(inspect.signature(run_ppo).parameters)
+    if parameters != RUN_PARAMETERS:
+        raise RuntimeError(
+            f"verl.trainer.main_ppo.run_ppo takes {parameters}, care-verl knows {RUN_PARAMETERS}; "
+            "use verl 0.9.1"
+        )
+
+    @functools.wraps(run_ppo)
+    def completed_run_ppo(config: Any, task_runner_class: Any) -> None:
+        from care_verl.training import configuration
+        from care_verl.training.grpo_care import configuration as grpo_care_configuration
+        from care_verl.training.refusals import refuse_uncompleted
+
+        if configuration.is_care(config):
+            refuse_uncompleted(config, "CARE", configuration.TRAINER_MODE)
+        elif grpo_care_configuration.is_grpo_care(config):
+            refuse_uncompleted(config, "GRPO-CARE", grpo_care_configuration.TRAINER_MODE)
+        run_ppo(config, task_runner_class=task_runner_class)
+
+    vars(module)["run_ppo"] = completed_run_ppo
 
 
 def register_algorithms(module: ModuleType) -> None:

@@ -70,6 +70,5 @@ def _message(step: int, key: str, row: ScoredRow, token: int, gap: float, limit:
         f"algorithm.care.parity.max_difference = {limit:g}. The step was not trained on. Usual "
         "causes: vLLM has other weights than the actor (a weight update that did not arrive, "
         "rollout.load_format=dummy); the row is scored under another context than it was decoded "
-        "in; rollout.top_p or top_k cut the distribution; a dtype below float32, for which the "
-        "limit is too tight (docs/metrics.md)"
+        "in; a dtype below float32, for which the limit is too tight (docs/metrics.md)"
     )

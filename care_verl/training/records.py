@@ -11,6 +11,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from care_verl.algorithm import TokenSpans
+from care_verl.training.misfit import MisfitError
 
 ORIGINAL = -1
 NUMBERS = (bool, int, float, np.integer, np.floating, np.bool_)
@@ -82,11 +83,12 @@ def read_reward(value: Any, verdict: str) -> float:
 def read_accuracy(extra_fields: Mapping[str, Any], verdict: str) -> float:
     """`acc` of a scored row, 0 or 1; `verdict` says whose, about which row.
 
-    Raises KeyError when the reward function does not report it, ValueError for another value.
+    Raises MisfitError when the reward function does not report it or reports another value, and
+    ValueError, which costs the group only, for NaN.
     """
     acc = reported_accuracy(extra_fields, verdict)
     if acc not in (0, 1):
-        raise ValueError(
+        raise fault_of(acc)(
             f"{verdict}: acc is {acc!r}; expected 0 or 1: CARE divides a group into "
             "successes and failures. Put what is shaped or partial into the score"
         )
@@ -94,15 +96,20 @@ def read_accuracy(extra_fields: Mapping[str, Any], verdict: str) -> float:
 
 
 def reported_accuracy(extra_fields: Mapping[str, Any], verdict: str) -> Any:
-    """What the reward function reports as `acc`. Raises KeyError when it reports none."""
+    """What the reward function reports as `acc`. Raises MisfitError when it reports none."""
     info = extra_fields.get("reward_extra_info") or {}
     if "acc" not in info:
-        raise KeyError(
+        raise MisfitError(
             f"{verdict}: the reward reports {sorted(info)} but no 'acc'; accuracies are compared, "
             "never shaped rewards: return {'score': ..., 'acc': 0.0 or 1.0} from the reward "
             "function"
         )
     return info["acc"]
+
+
+def fault_of(acc: Any) -> type[ValueError]:
+    """What an accuracy that is not allowed shows: NaN a bad row, any other a wrong function."""
+    return ValueError if isinstance(acc, float) and math.isnan(acc) else MisfitError
 
 
 def read_rule(extra_fields: Mapping[str, Any]) -> str:

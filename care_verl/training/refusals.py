@@ -11,16 +11,62 @@ from omegaconf import DictConfig, OmegaConf
 
 from care_verl.algorithm import CareConfig
 from care_verl.rollout.checks import check_rollout_config
+from care_verl.training.misfit import SINGLE_TURN
+from care_verl.training.sampling import two_distributions
+
+ASYNCHRONOUS = {
+    "async_training": "verl.experimental.fully_async_policy",
+    "rollout": "verl.experimental.one_step_off_policy",
+}
+"""Sections that only the configuration of such an entry point has."""
 
 
-def refuse_unsupported(config: DictConfig) -> None:
+def refuse_unsupported(config: DictConfig, care: CareConfig) -> None:
     """Raise ValueError for the first setting that CARE cannot work with."""
+    refuse_asynchronous(config, "CARE")
     _refuse_trainer(config)
+    refuse_agents(config, "CARE")
     refuse_late_rewards(config, "CARE picks anchors while groups are decoded")
     _refuse_algorithm(config)
     _refuse_actor(config)
     refuse_equal_rollouts(config, CareConfig.KEY)
+    _refuse_parity(config, care)
     check_rollout_config(config.actor_rollout_ref.rollout)
+
+
+def refuse_asynchronous(config: DictConfig, method: str) -> None:
+    """Raise ValueError for the configuration of an asynchronous entry point of verl's."""
+    for section, main in ASYNCHRONOUS.items():
+        if OmegaConf.select(config, section) is not None:
+            raise ValueError(
+                f"the configuration has a section `{section}`: it is that of {main}, whose trainer "
+                f"updates on rows that older weights decoded; {method} needs verl's synchronous V1 "
+                "trainer: start `python -m verl.trainer.main_ppo`, without the section"
+            )
+
+
+def refuse_uncompleted(config: DictConfig, method: str, trainer_mode: str) -> None:
+    """Raise ValueError where a run is about to start whose configuration was not completed.
+
+    `trainer_mode` is what completion sets.
+    """
+    if OmegaConf.select(config, "trainer.v1.trainer_mode") == trainer_mode:
+        return
+    refuse_asynchronous(config, method)
+    raise ValueError(
+        f"run_ppo was called for a {method} run whose configuration validate_config has not seen, "
+        "which completes it; call verl.utils.config.validate_config before, as "
+        "verl.trainer.main_ppo does"
+    )
+
+
+def refuse_agents(config: DictConfig, method: str) -> None:
+    """Raise ValueError where rows may have several turns, as far as the configuration tells."""
+    one_turn = "rows of several turns, or with calls of tools, are not supported yet"
+    rollout = "actor_rollout_ref.rollout"
+    refuse(config, f"{rollout}.multi_turn.enable", (False, None), one_turn, method)
+    refuse(config, f"{rollout}.agent.default_agent_loop", (SINGLE_TURN,), one_turn, method)
+    refuse(config, f"{rollout}.agent.agent_loop_config_path", (None,), one_turn, method)
 
 
 def refuse(
@@ -111,6 +157,17 @@ def _refuse_actor(config: DictConfig) -> None:
         raise ValueError("critic.enable = True; CARE has no critic, set it to null or False")
     if OmegaConf.select(config, "distillation.enabled"):
         raise ValueError("distillation.enabled = True cannot be combined with CARE")
+
+
+def _refuse_parity(config: DictConfig, care: CareConfig) -> None:
+    why = two_distributions(config.actor_rollout_ref.rollout)
+    limit = care.parity.max_difference
+    if limit is not None and why is not None:
+        raise ValueError(
+            f"algorithm.care.parity.max_difference = {limit!r}, but {why}, so that the distance is "
+            "large where nothing is wrong: set the limit to null, or sample from the whole "
+            "distribution (docs/metrics.md, Parity)"
+        )
 
 
 def refuse_equal_rollouts(config: DictConfig, section: str) -> None:

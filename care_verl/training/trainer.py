@@ -30,6 +30,7 @@ from care_verl.training.recording.capture import StepCapture
 from care_verl.training.recording.care_rows import care_rows
 from care_verl.training.rows import StepRows
 from care_verl.training.run_trainer import RunTrainer
+from care_verl.training.sampling import two_distributions
 from care_verl.training.token_credit import Fields, credit_fields, no_credit, unpaid_answers
 from care_verl.training.verl_metrics import UPDATED, put_right
 from care_verl.training.worker import CareActorRolloutRefWorker
@@ -118,7 +119,8 @@ class CareTrainer(RunTrainer):
         batch = super()._compute_old_log_prob(batch, metrics)
         if cross_check:
             metrics.update(measured_distance(batch, self._rows))
-        metrics.update(checked_parity(batch, self._rows, self.care.parity, self.global_steps))
+        if two_distributions(self.config.actor_rollout_ref.rollout) is None:
+            metrics.update(checked_parity(batch, self._rows, self.care.parity, self.global_steps))
         return batch
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:

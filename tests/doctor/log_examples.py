@@ -207,6 +207,12 @@ def no_accuracy() -> str:
     return raised(lambda: read_accuracy({}, "reward function f of r.py, session 3"))
 
 
+def tools_in_a_row() -> str:
+    from care_verl.training.misfit import require_single_turn
+
+    return raised(lambda: require_single_turn({"agent_name": "tool_agent"}))
+
+
 def dead_engine() -> str:
     from vllm.v1.engine.exceptions import EngineDeadError
 

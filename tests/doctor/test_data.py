@@ -111,6 +111,15 @@ def test_placeholders_that_are_not_the_images(
     the_error(looked_at(completed(), written(items)), "row 3", f"{number} placeholders", "1 images")
 
 
+def test_rows_for_an_agent_with_tools(completed: Completed) -> None:
+    row = {**rows()[0], "extra_info": {"tools_kwargs": {"calculator": {"create_kwargs": {}}}}}
+    problem = PromptReader(completed(), None).problem(row)
+    assert problem is not None
+    assert problem.startswith("tools_kwargs for calculator, but rows of")
+    other = completed("algorithm.adv_estimator=grpo")
+    assert PromptReader(other, None).problem(row) is None
+
+
 def test_many_broken_rows_are_counted_after_the_third(
     completed: Completed, written: Written
 ) -> None:

@@ -56,6 +56,7 @@ RAISED: list[tuple[str, Callable[[Path, Path], str]]] = [
     ("an unknown field of verl's configuration", lambda *_: examples.unknown_field()),
     ("an image cannot be decoded", lambda *_: examples.broken_image()),
     ("the reward has no accuracy", lambda *_: examples.no_accuracy()),
+    ("the data or the reward do not fit", lambda *_: examples.tools_in_a_row()),
     ("the rollout engine died", lambda *_: examples.dead_engine()),
     ("a process of the run died", lambda *_: examples.dead_actor()),
 ]

@@ -139,16 +139,45 @@ def test_failed_groups_are_refilled_where_verl_is_told_to(
     assert (data["care/groups/failed"], groups(data)) == (3, 8)
 
 
-@pytest.mark.parametrize("refill", [False, True])
+@pytest.mark.parametrize(
+    ("scored", "told"),
+    [
+        (
+            "{'score': float('nan'), 'acc': 0.0}",
+            "MisfitError: no row of the first 8 prompts could be used; ValueError: reward function",
+        ),
+        ("{'score': 1.0}", "MisfitError: reward function"),
+    ],
+)
 def test_a_reward_function_that_never_works_ends_the_run(
-    overrides: list[str], tmp_path: Path, refill: bool
+    overrides: list[str], tmp_path: Path, scored: str, told: str
 ) -> None:
+    """Whatever is refilled: without `acc` by the first row, with NaN by the eighth prompt."""
     reward = tmp_path / "reward.py"
-    reward.write_text("def score(**row):\n    return {'score': float('nan'), 'acc': 0.0}\n")
+    reward.write_text(f"def score(**row):\n    return {scored}\n")
     settings = [
         *[*overrides, *SMALL, f"reward.custom_reward_function.path={reward}"],
         "reward.custom_reward_function.name=score",
         *["reward.reward_manager.source=register", "reward.reward_manager.name=naive"],
+        "trainer.v1.sampler.sync_refill_failed_groups=True",
+    ]
+    with Run(tmp_path / "run", settings) as run:
+        assert run.finish() != 0
+        assert run.leftovers() == []
+    assert "MisfitError: session" in run.log
+    assert told in run.log
+    assert f"reward function score of {reward}, session" in run.log
+    assert "ends the run: mend the cause and start it again" in run.log
+
+
+@pytest.mark.parametrize("refill", [False, True])
+def test_data_without_a_whole_image_end_the_run(
+    embedded: EmbeddedPaths, overrides: list[str], tmp_path: Path, refill: bool
+) -> None:
+    broken = dict.fromkeys(range(32), CUT_PNG)
+    rows = with_images(embedded.train, tmp_path / "rows.parquet", broken, count=32)
+    settings = [
+        *[*overrides, *SMALL, f"data.train_files={rows}"],
         f"trainer.v1.sampler.sync_refill_failed_groups={refill}",
     ]
     with Run(tmp_path / "run", settings) as run:
@@ -156,8 +185,7 @@ def test_a_reward_function_that_never_works_ends_the_run(
         assert run.leftovers() == []
     failed = "17 groups failed" if refill else "8 groups failed"
     assert f"GroupsFailedError: {failed} in this step" in run.log
-    assert f"reward function score of {reward}, session" in run.log
-    assert "the reward is nan; expected a finite number" in run.log
+    assert "cannot be decoded" in run.log
 
 
 def test_rollouts_that_cannot_be_dumped(overrides: list[str], tmp_path: Path) -> None:

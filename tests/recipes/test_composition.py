@@ -5,6 +5,7 @@ The GPU recipes are checked as configurations; that they run on a GPU is not sho
 
 from __future__ import annotations
 
+import logging
 import math
 
 import pytest
@@ -12,6 +13,7 @@ from omegaconf import OmegaConf
 from verl.utils.config import omega_conf_to_dataclass
 
 from care_verl.recipes_book.catalogue import COLD_START, KINDS, catalogue
+from care_verl.training.replacement import NOT_IN_FORCE
 
 from .conftest import RL, SFT, Composed, changed, leaves_of, validated
 
@@ -53,8 +55,14 @@ def test_it_adds_no_unknown_key(name: str, composed: Composed) -> None:
 
 
 @pytest.mark.parametrize("name", [*EXPERIMENTS, *PARTS])
-def test_it_passes_verls_checks_and_ours(name: str, composed: Composed) -> None:
-    config = validated(composed(*with_care(name)))
+def test_it_passes_verls_checks_and_ours(
+    name: str, composed: Composed, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And asks for no value that its method replaces."""
+    with caplog.at_level(logging.WARNING):
+        config = validated(composed(*with_care(name)))
+    told = [record.getMessage() for record in caplog.records]
+    assert [text for text in told if NOT_IN_FORCE in text] == []
     for section in ("actor_rollout_ref.actor", "actor_rollout_ref.rollout"):
         assert omega_conf_to_dataclass(OmegaConf.select(config, section)) is not None
 

@@ -33,6 +33,8 @@ def test_an_ordinary_configuration_passes() -> None:
     check_rollout_config(config())
     check_rollout_config(config(data_parallel_size=4))
     check_rollout_config(config(tensor_model_parallel_size=16))
+    harmless = {"pipeline_parallel_size": 1, "enable_return_routed_experts": False}
+    check_rollout_config(config(engine_kwargs={"vllm": harmless}))
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,21 @@ def test_an_ordinary_configuration_passes() -> None:
         (
             {"engine_kwargs": {"vllm": {"worker_extension_cls": "a.B"}}},
             r"worker_extension_cls = 'a\.B'",
+        ),
+        (
+            {"engine_kwargs": {"vllm": {"pipeline-parallel-size": 2}}},
+            r"engine_kwargs\.vllm\.pipeline-parallel-size = 2",
+        ),
+        ({"pipeline_model_parallel_size": 2}, r"rollout\.pipeline_model_parallel_size = 2"),
+        ({"enable_rollout_routing_replay": True}, r"rollout\.enable_rollout_routing_replay = True"),
+        (
+            {"engine_kwargs": {"vllm": {"enable_return_routed_experts": True}}},
+            r"engine_kwargs\.vllm\.enable_return_routed_experts = True",
+        ),
+        ({"logprobs_mode": "raw_logits"}, r"rollout\.logprobs_mode = 'raw_logits'"),
+        (
+            {"engine_kwargs": {"vllm": {"logprobs_mode": "processed_logits"}}},
+            r"engine_kwargs\.vllm\.logprobs_mode = 'processed_logits'",
         ),
         ({"disaggregation": {"enabled": True}}, r"rollout\.disaggregation\.enabled"),
         ({"data_parallel_size": 8}, r"data_parallel_size = 8 spreads one replica of 16"),

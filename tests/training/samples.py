@@ -14,7 +14,7 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopO
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from care_verl.algorithm import TagSpec, TokenSpans, token_spans
-from care_verl.training.failures import CAUSE, REPORTS
+from care_verl.training.failures import CAUSE, ENDS_RUN, REPORTS
 from care_verl.training.fields import CARE, EMBEDDING
 from care_verl.training.grpo_care.rows import AnsweredRow
 from care_verl.training.records import RowRecord
@@ -144,6 +144,8 @@ class MemoryQueue:
     async def async_kv_put(self, key: str, partition_id: str, tag: dict[str, Any]) -> None:
         if partition_id == REPORTS:
             self.reports[key] = tag[CAUSE]
+            if tag.get(ENDS_RUN):
+                self.events.append((key, "ends the run"))
             return
         self.tags.setdefault(key, {}).update(tag)
         self.events.append((key, str(tag.get("status", "tag"))))

@@ -293,6 +293,98 @@ def test_a_row_without_a_finite_reward_takes_its_group_along(
     assert "the reward is nan; expected a finite number" in queue.reports["u"]
 
 
+@pytest.mark.parametrize("reported", [{}, {"acc": 0.5}])
+def test_a_reward_that_never_fits_is_told_at_the_first_row(
+    bench: Any, queue: MemoryQueue, reported: dict[str, float]
+) -> None:
+    """Session 1 has not settled yet."""
+    work = bench([RIGHT, WRONG], delays=[0.0, 0.05])
+
+    def score(output: AgentLoopOutput) -> None:
+        output.reward_score = 1.0
+        output.extra_fields["reward_extra_info"] = reported
+
+    work.score = score
+    work.run()
+    assert queue.events[:2] == [("u", "running"), ("u", "ends the run")]
+    assert "session 0 of prompt u: MisfitError: reward manager None" in queue.reports["u"]
+
+
+@pytest.mark.parametrize("acc", [float("nan")])
+def test_an_accuracy_that_is_nan_costs_its_group_only(
+    bench: Any, queue: MemoryQueue, acc: float
+) -> None:
+    work = bench([RIGHT, WRONG])
+
+    def score(output: AgentLoopOutput) -> None:
+        output.reward_score = 1.0
+        output.extra_fields["reward_extra_info"] = {"acc": acc}
+
+    work.score = score
+    work.run()
+    assert ("u", "ends the run") not in queue.events
+    assert "acc is nan" in queue.reports["u"]
+
+
+@pytest.mark.parametrize("good", [None, 3])
+def test_a_reward_that_fails_for_the_first_prompts_ends_the_run(
+    bench: Any, queue: MemoryQueue, good: int | None
+) -> None:
+    """Prompts 0 to 8, one after the other; where one has a good row, the others cost themselves."""
+    work = bench([WRONG, WRONG])
+
+    def score(output: AgentLoopOutput) -> None:
+        if prompt != good:
+            raise TypeError("score() got an unexpected keyword argument")
+        output.reward_score = 0.0
+        output.extra_fields["reward_extra_info"] = {"acc": 0.0}
+
+    work.score = score
+    for prompt in range(9):
+        work.run(uid=str(prompt))
+    ends = [uid for uid, event in queue.events if event == "ends the run"]
+    if good is not None:
+        assert ends == []
+        return
+    assert ends[0] == "7"
+    assert "no row of the first 8 prompts could be used; TypeError: score()" in queue.reports["7"]
+
+
+def test_sessions_that_fail_before_they_are_decoded_do_not_end_the_run(
+    bench: Any, queue: MemoryQueue
+) -> None:
+    """Broken images fail at once, before the first good row can be."""
+    work = bench([OSError("truncated"), OSError("truncated")])
+    for prompt in range(20):
+        work.run(uid=str(prompt))
+    assert not [uid for uid, event in queue.events if event == "ends the run"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"agent_name": "tool_agent"}, "agent_name = 'tool_agent'"),
+        ({"tools_kwargs": {"calculator": {"create_kwargs": {}}}}, "tools_kwargs for calculator"),
+        ({"extra_info": {"interaction_kwargs": {"name": "gsm8k"}}}, "interaction_kwargs for name"),
+    ],
+)
+def test_a_row_for_an_agent_with_tools_ends_the_run(
+    bench: Any, queue: MemoryQueue, fields: dict[str, Any], named: str
+) -> None:
+    work = bench([RIGHT, WRONG])
+    work.run(**fields)
+    assert work.session_params == []
+    assert queue.events[1] == ("u", "ends the run")
+    assert f"MisfitError: the row has {named}; rows of several turns" in queue.reports["u"]
+
+
+def test_rows_without_tools_pass_whatever_columns_they_have(bench: Any, queue: MemoryQueue) -> None:
+    """verl gives every row the fields; Parquet every struct the keys of all rows."""
+    none = {"tools_kwargs": {}, "interaction_kwargs": {}}
+    bench([RIGHT, RIGHT]).run(**none, extra_info={"tools_kwargs": {"calculator": None}})
+    assert queue.events[-1] == ("u", "finished")
+
+
 @pytest.mark.parametrize("text", [RIGHT, WRONG])
 def test_groups_of_one_kind_get_no_reflection(bench: Any, queue: MemoryQueue, text: str) -> None:
     work = bench([text, text])

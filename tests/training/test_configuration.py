@@ -9,10 +9,12 @@ import copy
 import logging
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from care_verl.training.refusals import refuse_agents
 from tests.validation import validate
 
 Composed = Callable[..., DictConfig]
@@ -101,6 +103,16 @@ def test_another_estimator_is_left_alone(composed: Composed) -> None:
             "speculative_config",
             "switch it off",
         ),
+        (
+            "+actor_rollout_ref.rollout.engine_kwargs.vllm.pipeline_parallel_size=2",
+            "pipeline_parallel_size = 2",
+            "set it to 1",
+        ),
+        (
+            "actor_rollout_ref.rollout.enable_rollout_routing_replay=True",
+            "rollout.enable_rollout_routing_replay = True",
+            "set it to False",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_by_name(
@@ -110,6 +122,38 @@ def test_what_cannot_work_is_refused_by_name(
     with pytest.raises(ValueError, match=re.escape(key)) as refusal:
         validate(config)
     assert also in str(refusal.value)
+
+
+@pytest.mark.parametrize("method", ["care", "grpo_care"])
+def test_agents_of_several_turns_are_refused(composed: Composed, method: str) -> None:
+    key = "actor_rollout_ref.rollout.agent.default_agent_loop"
+    config = composed(f"algorithm.adv_estimator={method}", f"{key}=tool_agent")
+    with pytest.raises(ValueError, match=f"{re.escape(key)} = 'tool_agent'.*not supported yet"):
+        validate(config)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("multi_turn.enable", True), ("agent.agent_loop_config_path", "/x/loops.yaml")],
+)
+def test_what_else_makes_several_turns_is_refused(composed: Composed, key: str, value: Any) -> None:
+    config = composed()
+    refuse_agents(config, "CARE")
+    OmegaConf.update(config, f"actor_rollout_ref.rollout.{key}", value)
+    with pytest.raises(ValueError, match=f"rollout.{re.escape(key)} = .*not supported yet"):
+        refuse_agents(config, "CARE")
+
+
+def test_a_limit_on_parity_needs_one_distribution(composed: Composed) -> None:
+    """Which samplings do not have one is in `test_parity`."""
+    cut = "actor_rollout_ref.rollout.top_p=0.9"
+    limit = "+algorithm.care.parity.max_difference=0.05"
+    config = composed("algorithm.adv_estimator=care", limit, cut)
+    message = r"algorithm.care.parity.max_difference = 0.05, but rollout.top_p = 0.9 cuts the"
+    with pytest.raises(ValueError, match=message):
+        validate(config)
+    validate(composed("algorithm.adv_estimator=care", cut))
+    validate(composed("algorithm.adv_estimator=care", limit))
 
 
 def test_a_subgroup_that_can_never_fill_is_a_warning(

@@ -21,7 +21,9 @@ from care_verl.training.failures import (
     GroupsFailedError,
     discard_group,
     one_line,
+    report_misfit,
 )
+from care_verl.training.misfit import MisfitError
 
 
 class Queue:
@@ -126,6 +128,26 @@ def test_a_step_without_any_group_names_the_first_cause(queue: Queue) -> None:
     queue.fail("a", "session 0 of prompt a: another")
     with pytest.raises(GroupsFailedError, match="2 groups failed in this step.*OSError: truncated"):
         sampled(replay, 2)
+
+
+def test_a_misfit_ends_the_run_at_the_next_look(queue: Queue) -> None:
+    """While its group, and every other one, is still being decoded."""
+    replay = buffer()
+    FailedGroups(replay, limit=16)
+    queue.prompt("a", "running")
+    queue.prompt("b", "running", rows=1)
+    asyncio.run(report_misfit("b", "session 0 of prompt b: no 'acc'"))
+    with pytest.raises(MisfitError, match="session 0 of prompt b: no 'acc'. Every other group"):
+        sampled(replay, 2)
+
+
+def test_discarding_the_group_leaves_the_misfit_reported(queue: Queue) -> None:
+    replay = buffer()
+    FailedGroups(replay, limit=16)
+    asyncio.run(report_misfit("b", "session 0: no 'acc'"))
+    queue.fail("b", "session 0: no 'acc'")
+    with pytest.raises(MisfitError, match="no 'acc'"):
+        sampled(replay, 1)
 
 
 def test_refilling_without_an_end_is_ended(queue: Queue) -> None:

@@ -17,6 +17,7 @@ from care_verl.algorithm import TagSpec, token_spans
 from care_verl.training.group_worker import GroupWorker
 from care_verl.training.grpo_care.agent_loop import GrpoCareAgentLoopWorker
 from care_verl.training.grpo_care.rows import GRPO_CARE, AnsweredRow, read_share
+from care_verl.training.misfit import MisfitError
 
 from .samples import MALFORMED, WELL_FORMED, MemoryQueue, agent_output
 
@@ -55,8 +56,10 @@ def test_accuracies_may_be_partial(acc: Any) -> None:
 
 @pytest.mark.parametrize("acc", [1.5, -0.1, math.nan, "1", None])
 def test_other_accuracies_are_refused(acc: Any) -> None:
-    with pytest.raises(ValueError, match=r"a reward: acc is .* expected a number from 0 to 1"):
+    message = r"a reward: acc is .* expected a number from 0 to 1"
+    with pytest.raises(ValueError, match=message) as refusal:
         read_share({"reward_extra_info": {"acc": acc}}, "a reward")
+    assert isinstance(refusal.value, MisfitError) == (acc is not math.nan)
 
 
 @pytest.fixture

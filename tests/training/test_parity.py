@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
@@ -20,12 +21,24 @@ from care_verl.algorithm import CareConfig, ParityConfig
 from care_verl.training.fields import IN_S_STAR
 from care_verl.training.parity import ParityError, checked_parity
 from care_verl.training.policy_loss import RATIO
+from care_verl.training.sampling import two_distributions
 from care_verl.training.trainer import CareTrainer
 from care_verl.training.worker import CareTrainingWorker
 
 from .samples import MemoryQueue, record, step_rows
 
 EMBEDDING = [1.0, 0.0]
+
+
+def sampling() -> dict[str, Any]:
+    """verl's defaults of what decides the distribution."""
+    return {
+        "logprobs_mode": "processed_logprobs",
+        "temperature": 1.0,
+        "top_p": 1,
+        "top_k": -1,
+        "engine_kwargs": {"vllm": {}},
+    }
 
 
 def put(queue: MemoryQueue, key: str, sampled: list[float], scored: list[float]) -> None:
@@ -115,12 +128,48 @@ def test_the_trainer_checks_between_scoring_and_update(
     monkeypatch.setattr(PPOTrainerSync, "_compute_old_log_prob", lambda self, batch, metrics: batch)
     trainer: Any = object.__new__(CareTrainer)
     trainer._rows, trainer.global_steps, trainer.care = rows, 3, CareConfig()
+    trainer.config = OmegaConf.create({"actor_rollout_ref": {"rollout": sampling()}})
     metrics: dict[str, float] = {}
     assert trainer._compute_old_log_prob(batch, metrics) is batch
     assert metrics["care/parity/original_max"] == 0.25
     trainer.care = CareConfig(parity=ParityConfig(max_difference=0.1))
     with pytest.raises(ParityError, match="step 3"):
         trainer._compute_old_log_prob(batch, metrics)
+    # A distance between two distributions would be no sign of anything.
+    trainer.config.actor_rollout_ref.rollout.top_p = 0.9
+    metrics = {}
+    trainer._compute_old_log_prob(batch, metrics)
+    assert metrics == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, None),
+        ({"temperature": 0.7}, None),
+        ({"top_k": 0}, None),
+        ({"top_p": 0.9}, "rollout.top_p = 0.9 cuts the distribution"),
+        ({"top_k": 50}, "rollout.top_k = 50 cuts the distribution"),
+        ({"logprobs_mode": "raw_logprobs"}, None),
+        ({"logprobs_mode": "raw_logprobs", "top_p": 0.9}, None),
+        (
+            {"logprobs_mode": "raw_logprobs", "temperature": 0.7},
+            "before rollout.temperature = 0.7",
+        ),
+        (
+            {"engine_kwargs": {"vllm": {"logprobs-mode": "raw_logprobs"}}, "temperature": 0.7},
+            "rollout.logprobs_mode = 'raw_logprobs' has vLLM report",
+        ),
+    ],
+)
+def test_which_samplings_have_one_distribution(changes: dict[str, Any], why: str | None) -> None:
+    """The actor's is softmax(logits / temperature); vLLM's raw ones are softmax(logits).
+
+    That vLLM does so is read from its sources, not shown here.
+    """
+    found = two_distributions(OmegaConf.create(sampling() | changes))
+    assert (found is None) == (why is None)
+    assert why is None or why in str(found)
 
 
 def test_only_the_first_step_of_an_update_reports_its_ratio(

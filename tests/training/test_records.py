@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from care_verl.training.misfit import MisfitError
 from care_verl.training.records import (
     RowRecord,
     as_embedding,
@@ -51,14 +52,16 @@ def test_accuracy_is_read_from_the_reward() -> None:
 def test_a_reward_without_accuracy_is_refused(
     extra_fields: dict[str, dict[str, float]], found: str
 ) -> None:
-    with pytest.raises(KeyError, match=f"a reward: the reward reports {found} but no 'acc'"):
+    with pytest.raises(MisfitError, match=f"a reward: the reward reports {found} but no 'acc'"):
         read_accuracy(extra_fields, "a reward")
 
 
 @pytest.mark.parametrize("value", [0.5, 2, -1.0, math.nan, "1", None])
 def test_an_accuracy_that_is_neither_right_nor_wrong_is_refused(value: object) -> None:
-    with pytest.raises(ValueError, match=r"a reward: acc is .*; expected 0 or 1"):
+    """NaN is what a function gives for a row that it fails on; the others are its way."""
+    with pytest.raises(ValueError, match=r"a reward: acc is .*; expected 0 or 1") as refusal:
         read_accuracy({"reward_extra_info": {"acc": value}}, "a reward")
+    assert isinstance(refusal.value, MisfitError) == (value is not math.nan)
 
 
 def test_a_reward_is_any_finite_number() -> None:

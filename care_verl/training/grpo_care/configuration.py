@@ -17,6 +17,7 @@ from care_verl.training.configuration import (
     settings_of,
 )
 from care_verl.training.grpo_care.refusals import refuse_unsupported
+from care_verl.training.replacement import put
 
 logger = logger_of(__name__)
 
@@ -59,8 +60,18 @@ def expand(config: DictConfig) -> None:
         workers.rollout.agent.agent_loop_manager_class = (
             "care_verl.training.grpo_care.agent_loop.GrpoCareAgentLoopManager"
         )
-        workers.actor.loss_agg_mode = "seq-mean-token-mean"
-        workers.actor.clip_ratio_c = NO_SECOND_CLIP
+        put(
+            config,
+            "actor_rollout_ref.actor.loss_agg_mode",
+            "seq-mean-token-mean",
+            "its authors take the mean over rows of their means; no key sets it",
+        )
+        put(
+            config,
+            "actor_rollout_ref.actor.clip_ratio_c",
+            NO_SECOND_CLIP,
+            "its loss is clipped once, by clip_ratio_low and clip_ratio_high; no key sets it",
+        )
         if not workers.actor.use_dynamic_bsz:
             complete_reference_micro_batch(config)
         # A forward-only model has no optimizer, and nothing random.

@@ -10,7 +10,13 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from care_verl.algorithm.consistency_config import GrpoCareConfig
-from care_verl.training.refusals import refuse, refuse_equal_rollouts, refuse_late_rewards
+from care_verl.training.refusals import (
+    refuse,
+    refuse_agents,
+    refuse_asynchronous,
+    refuse_equal_rollouts,
+    refuse_late_rewards,
+)
 
 _KL = "it has no KL penalty: its reference, an average of the policy, decides on bonuses only"
 _REFERENCE_KEEPS_32_BITS = (
@@ -87,8 +93,10 @@ LORA = (
 
 def refuse_unsupported(config: DictConfig) -> None:
     """Raise ValueError for the first setting that GRPO-CARE cannot work with."""
+    refuse_asynchronous(config, "GRPO-CARE")
     for key, allowed, remedy in ALLOWED:
         refuse(config, key, allowed, remedy, method="GRPO-CARE")
+    refuse_agents(config, "GRPO-CARE")
     _refuse_lora(config)
     refuse_late_rewards(config, "accuracies are read where rows are decoded")
     refuse_equal_rollouts(config, GrpoCareConfig.KEY)

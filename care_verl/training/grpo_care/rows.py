@@ -17,7 +17,7 @@ from care_verl.algorithm.consistency import (
 )
 from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.algorithm.spans import Span
-from care_verl.training.records import NUMBERS, JudgedRow, reported_accuracy
+from care_verl.training.records import NUMBERS, JudgedRow, fault_of, reported_accuracy
 from care_verl.verifier import UNDECIDED, UNREADABLE_GOLD
 
 GRPO_CARE = "grpo_care"
@@ -39,11 +39,12 @@ class AnsweredRow(JudgedRow):
 def read_share(extra_fields: Mapping[str, Any], verdict: str) -> float:
     """`acc` of a scored row, from 0 to 1; `verdict` says whose, about which row.
 
-    Raises KeyError when the reward function does not report it, ValueError for another value.
+    Raises MisfitError when the reward function does not report it or reports another value, and
+    ValueError, which costs the group only, for NaN.
     """
     acc = reported_accuracy(extra_fields, verdict)
     if not isinstance(acc, NUMBERS) or not 0 <= acc <= 1:
-        raise ValueError(
+        raise fault_of(acc)(
             f"{verdict}: acc is {acc!r}; expected a number from 0 to 1. Put what is shaped "
             "otherwise into the score"
         )
