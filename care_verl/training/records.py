@@ -109,7 +109,7 @@ def reported_accuracy(extra_fields: Mapping[str, Any], verdict: str) -> Any:
 
 def fault_of(acc: Any) -> type[ValueError]:
     """What an accuracy that is not allowed shows: NaN a bad row, any other a wrong function."""
-    return ValueError if isinstance(acc, float) and math.isnan(acc) else MisfitError
+    return ValueError if isinstance(acc, NUMBERS) and math.isnan(acc) else MisfitError
 
 
 def read_rule(extra_fields: Mapping[str, Any]) -> str:

@@ -56,12 +56,13 @@ def test_a_reward_without_accuracy_is_refused(
         read_accuracy(extra_fields, "a reward")
 
 
-@pytest.mark.parametrize("value", [0.5, 2, -1.0, math.nan, "1", None])
+@pytest.mark.parametrize("value", [0.5, 2, -1.0, math.nan, np.float32("nan"), "1", None])
 def test_an_accuracy_that_is_neither_right_nor_wrong_is_refused(value: object) -> None:
     """NaN is what a function gives for a row that it fails on; the others are its way."""
     with pytest.raises(ValueError, match=r"a reward: acc is .*; expected 0 or 1") as refusal:
         read_accuracy({"reward_extra_info": {"acc": value}}, "a reward")
-    assert isinstance(refusal.value, MisfitError) == (value is not math.nan)
+    is_nan = isinstance(value, float | np.floating) and math.isnan(value)
+    assert isinstance(refusal.value, MisfitError) != is_nan
 
 
 def test_a_reward_is_any_finite_number() -> None:
