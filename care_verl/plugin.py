@@ -15,8 +15,7 @@ from care_verl.training import hooks
 
 try:
     platform.install()
-    # On every platform, and for every estimator: without it a policy may not see its images.
-    vllm_buffers.install()
+    vllm_buffers.install_where_asked()
     hooks.install()
 except Exception:
     print("care-verl: the plugin could not be installed into verl:", file=sys.stderr)

@@ -10,6 +10,7 @@ worse one than noise.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import wraps
 from typing import Any
@@ -21,6 +22,16 @@ from care_verl.platform.contract import require_parameters
 from care_verl.platform.post_import import when_imported
 
 MODULE = "vllm.model_executor.model_loader.dummy_loader"
+
+
+ASKED = "CARE_VERL_KEEP_BUFFERS"
+"""Environment variable that a server of ours sets for its engine and workers."""
+
+
+def install_where_asked() -> None:
+    """`install` in the processes of such a server: other runs have vLLM as it is."""
+    if os.environ.get(ASKED) == "1":
+        install()
 
 
 def install() -> None:

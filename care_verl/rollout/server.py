@@ -10,6 +10,7 @@ from typing import Any
 from verl.workers.rollout.replica import TokenOutput
 from verl.workers.rollout.vllm_rollout.vllm_async_server import vLLMHttpServer
 
+from care_verl.platform import vllm_buffers
 from care_verl.rollout.checks import V2_RUNNER_ENV, check_rollout_config
 from care_verl.rollout.extension import INSTALL, HarvestWorkerExtension
 from care_verl.rollout.inbox import EmbeddingInbox
@@ -43,6 +44,8 @@ class CareVLLMServer(vLLMHttpServer):  # type: ignore[misc]
     def _post_init(self, cuda_visible_devices: str) -> None:
         super()._post_init(cuda_visible_devices)
         self._harvest = harvest_settings(self.config.custom)
+        # Engine and workers inherit it, and import the plugin before they load weights.
+        os.environ[vllm_buffers.ASKED] = "1"
         if self._harvest is not None:
             check_rollout_config(self.config)
             # On CUDA vLLM serves dense models with its V2 runner unless told otherwise. Engine
