@@ -8,13 +8,14 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 
 from care_verl.algorithm import TagSpec, token_spans
 from care_verl.algorithm.automaton import RationaleAutomaton
 from care_verl.rollout.bank import SlotBank
-from care_verl.rollout.harvest import Delivery, RationaleHarvest, StepRow
+from care_verl.rollout.harvest import Delivery, RationaleHarvest, Step
 from care_verl.rollout.ticket import Ticket
 
 TAGS = TagSpec(think="t", answer="a")
@@ -93,17 +94,19 @@ class Engine:
 
     def step(self, batch: list[Request]) -> None:
         self.rng.shuffle(batch)
-        rows, tokens, hidden = [], [], []
+        fed, known, tokens, hidden = [], [], [], []
         for request in batch:
             chunk = self.rng.randint(1, request.known - request.computed)
             request.computed += chunk
             position = request.computed - 1
-            tagged = request.ticket is not None
-            rows.append(StepRow(request.name, position, request.known) if tagged else None)
+            fed.append(position)
+            known.append(request.known)
             tokens.append(request.token(position))
             hidden.append(request.hidden[position])
         if batch:
-            self.harvest.observe(rows, torch.tensor(tokens), torch.stack(hidden))
+            names = [request.name for request in batch]
+            step = Step(names, np.array(fed), np.array(known))
+            self.harvest.observe(step, torch.tensor(tokens), torch.stack(hidden))
         for request in batch:
             request.known += request.computed == request.known
 
@@ -149,7 +152,8 @@ def opened(prompt_len: int = 4) -> RationaleHarvest:
 
 
 def feed(harvest: RationaleHarvest, position: int, known: int) -> None:
-    harvest.observe([StepRow("r", position, known)], torch.tensor([5]), torch.ones(1, WIDTH))
+    step = Step(["r"], np.array([position]), np.array([known]))
+    harvest.observe(step, torch.tensor([5]), torch.ones(1, WIDTH))
 
 
 def test_a_left_out_position_is_refused() -> None:
