@@ -19,7 +19,9 @@ TOKENS_FIELD = "care_embedding_tokens"
 """Key in `TokenOutput.extra_fields`: how many hidden rows the embedding is the mean of."""
 
 TIME_LIMIT_KEY = "care_time_limit_s"
-"""Sampling parameter: seconds after which a request is given up, in the engine too."""
+"""Sampling parameter: seconds from its first token after which a request is given up, in the engine
+too.
+"""
 
 TIMED_OUT = "timeout"
 """`TokenOutput.stop_reason` of a request that was given up."""

@@ -325,6 +325,7 @@ def test_a_timeout_is_noted_on_the_source(bench: Any, queue: MemoryQueue, tokeni
     work = bench([RIGHT, WRONG], client=client, care={"rgr": {"timeout_s": 0.02}})
     work.run()
     assert client.calls[0]["sampling_params"][TIME_LIMIT] == 0.02
+    assert client.calls[0]["priority"] == -1
     assert queue.tags["u_1_0"][RGR_SKIPPED] == "timeout"
     assert "u_2_0" not in queue.rows
     assert queue.events[-1] == ("u", "finished")
