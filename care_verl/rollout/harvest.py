@@ -13,10 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from care_verl.logs import logger_of
 from care_verl.rollout.bank import SlotBank, SlotSelection
 from care_verl.rollout.host_copy import HostCopy, to_device
 from care_verl.rollout.positions import Positions, Whole
 from care_verl.rollout.ticket import Ticket
+
+logger = logger_of(__name__)
+
+MOST_LOST = 16
+"""Requests in an engine's life that may lose their embedding. Each costs its group."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,12 @@ class Delivery:
     """float32 [n, H]."""
     counts: HostCopy
     """int64 [n], the hidden rows that each embedding pools."""
+    lost: frozenset[bytes] = frozenset()
+    """Keys of the tickets whose embedding means nothing."""
+
+
+class HarvestSurpriseError(RuntimeError):
+    """vLLM treats so many requests in ways that the harvest does not know that it is not chance."""
 
 
 class _Request(NamedTuple):
@@ -88,6 +100,8 @@ class RationaleHarvest:
         self._requests: dict[str, _Request] = {}
         self._positions = Positions()
         self._batch: _Batch | None = None
+        self._lost: set[str] = set()
+        self._lost_in_all = 0
 
     @property
     def idle(self) -> bool:
@@ -109,18 +123,25 @@ class RationaleHarvest:
             token_ids: integer [n], the last token each of them feeds.
             hidden: [n, H], its final-layer hidden row.
 
+        A request that is fed in a way the harvest does not know gets no embedding.
+
         Raises:
-            RuntimeError: as `Positions.take` does.
+            HarvestSurpriseError: that has happened to more than `MOST_LOST` requests.
         """
         batch = self._batch_of(step.request_ids)
         taken = self._positions.take(batch.slots, step.fed[batch.rows], step.known[batch.rows])
-        if taken.any():
-            indices = batch.indices(taken)
+        if taken.rows.any():
+            indices = batch.indices(taken.rows)
             self._bank.add(indices.slots, token_ids[indices.rows], hidden[indices.rows])
+        for place, reason in taken.surprises.items():
+            self._lose(batch.request_ids[batch.rows[place]], reason)
 
     def close(self, request_ids: Iterable[str]) -> None:
         """Deliver the embeddings of requests that ended; those not open are passed over."""
-        ended = [self._requests.pop(key) for key in request_ids if key in self._requests]
+        keys = [key for key in request_ids if key in self._requests]
+        lost = frozenset(self._requests[key].ticket.key for key in self._lost.intersection(keys))
+        self._lost.difference_update(keys)
+        ended = [self._requests.pop(key) for key in keys]
         if ended:
             self._batch = None
             embeddings, counts = self._bank.release([request.slot for request in ended])
@@ -129,11 +150,25 @@ class RationaleHarvest:
                     [request.ticket for request in ended],
                     HostCopy.start(embeddings),
                     HostCopy.start(counts),
+                    lost,
                 )
             )
 
     def _batch_of(self, request_ids: Sequence[str]) -> _Batch:
         # vLLM changes its list in place. Two lists of the same objects are compared in C.
         if self._batch is None or self._batch.request_ids != request_ids:
-            self._batch = _Batch(request_ids, self._requests, self._bank)
+            followed = {k: request for k, request in self._requests.items() if k not in self._lost}
+            self._batch = _Batch(request_ids, followed, self._bank)
         return self._batch
+
+    def _lose(self, request_id: str, reason: str) -> None:
+        """Follow a request no longer; its slot is freed at its end."""
+        self._lost.add(request_id)
+        self._lost_in_all += 1
+        self._batch = None
+        logger.error("no rationale embedding for request %s: %s", request_id, reason)
+        if self._lost_in_all > MOST_LOST:
+            raise HarvestSurpriseError(
+                f"{self._lost_in_all} requests of this engine lost their rationale embedding, "
+                f"which ends the run; the last, {request_id}: {reason}"
+            )

@@ -7,10 +7,22 @@ would enter the mean twice.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 Whole = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a step means for n slots."""
+
+    rows: NDArray[np.bool_]
+    """[n], true where the next position was fed."""
+    surprises: dict[int, str]
+    """Why the mean of a slot can no longer be that of its rationale, by its place among the n."""
 
 
 class Positions:
@@ -28,38 +40,36 @@ class Positions:
             self._next = np.pad(self._next, (0, more))
         self._prompt_len[slot] = self._next[slot] = prompt_len
 
-    def take(self, slots: Whole, fed: Whole, known: Whole) -> NDArray[np.bool_]:
-        """Move those of n different slots on whose next position was fed; true at these, [n].
+    def take(self, slots: Whole, fed: Whole, known: Whole) -> Taken:
+        """Move those of n different slots on whose next position was fed.
 
         Args:
             slots: [n].
             fed: [n], the last position that the step feeds of each.
             known: [n], the tokens of prompt + response that are known before the step.
-
-        Raises:
-            RuntimeError: a position was left out, or one that was pooled is decided anew.
         """
         awaited = self._next[slots]
         taken: NDArray[np.bool_] = fed == awaited
-        if not taken.all():
-            self._refuse_surprises(slots, fed, known)
+        surprises = {} if taken.all() else self._surprises(slots, fed, known)
         self._next[slots] = awaited + taken
-        return taken
+        return Taken(taken, surprises)
 
-    def _refuse_surprises(self, slots: Whole, fed: Whole, known: Whole) -> None:
+    def _surprises(self, slots: Whole, fed: Whole, known: Whole) -> dict[int, str]:
         awaited, prompt_len = self._next[slots], self._prompt_len[slots]
         left_out = fed > awaited
         begins = (fed == prompt_len - 1) & (awaited == prompt_len)
         anew = (fed < awaited) & (known == fed + 1) & ~begins
-        for at in left_out.nonzero()[0]:
-            raise RuntimeError(
+        found = {}
+        for at in left_out.nonzero()[0].tolist():
+            found[at] = (
                 f"a step fed position {fed[at]}, but the last one pooled is {awaited[at] - 1}; "
                 "expected one token a step (no speculative decoding, no jump-forward decoding)"
             )
-        for at in anew.nonzero()[0]:
-            raise RuntimeError(
+        for at in anew.nonzero()[0].tolist():
+            found[at] = (
                 f"the token behind position {fed[at]} is sampled again, though positions up to "
                 f"{awaited[at] - 1} were pooled; tokens of a running request were discarded "
                 "(reset_prefix_cache with reset_running_requests), which cannot be combined with "
                 "the rationale harvest"
             )
+        return found
