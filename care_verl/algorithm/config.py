@@ -27,6 +27,8 @@ REPAIR_CUE = (
     "re-derive the necessary quantities. Keep this section concise. Do not restate the question."
 )
 
+TOKENS_OF_A_LIMIT = 1024
+
 
 @dataclass(frozen=True)
 class RegionConfig(TagSettings):
@@ -87,8 +89,18 @@ class RgrConfig(Settings):
         64, Whole(1), "ours", "tokens of the response budget kept free for the new decode"
     )
     timeout_s: float = setting(
-        300.0, Real("(0, inf)"), "ours", "seconds after which a group goes on without its decode"
+        300.0,
+        Real("(0, inf)"),
+        "ours",
+        "seconds from its first token, for each 1,024 tokens it may have, to give a decode up",
     )
+
+    def limit_s(self, tokens: int) -> float:
+        """Seconds from the first token of a decode of at most `tokens`, at least 1, to its end.
+
+        Each started 1,024 tokens count as whole, so that a limit scales with the response length.
+        """
+        return self.timeout_s * -(-tokens // TOKENS_OF_A_LIMIT)
 
 
 @dataclass(frozen=True)

@@ -5,25 +5,35 @@ The engine's view of a step is given as plain values, so that nothing here depen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
+from care_verl.logs import logger_of
 from care_verl.rollout.bank import SlotBank, SlotSelection
 from care_verl.rollout.host_copy import HostCopy, to_device
+from care_verl.rollout.positions import Positions, Whole
 from care_verl.rollout.ticket import Ticket
 
+logger = logger_of(__name__)
 
-class StepRow(NamedTuple):
-    """One request of a step: the last of its tokens that the step feeds to the model."""
+MOST_LOST = 16
+"""Requests in an engine's life that may lose their embedding. Each costs its group."""
 
-    request_id: str
-    position: int
-    """Index of that token in prompt + response."""
-    known_tokens: int
-    """Tokens of prompt + response that are known before the step."""
+
+@dataclass(frozen=True)
+class Step:
+    """The n requests of a forward pass, in the order of its tensors."""
+
+    request_ids: Sequence[str]
+    fed: Whole
+    """[n], index in prompt + response of the last token that the step feeds of each."""
+    known: Whole
+    """[n], tokens of prompt + response that are known before the step."""
 
 
 @dataclass(frozen=True)
@@ -35,30 +45,50 @@ class Delivery:
     """float32 [n, H]."""
     counts: HostCopy
     """int64 [n], the hidden rows that each embedding pools."""
+    lost: frozenset[bytes] = frozenset()
+    """Keys of the tickets whose embedding means nothing."""
 
 
-@dataclass(slots=True)
-class _Request:
+class HarvestSurpriseError(RuntimeError):
+    """vLLM treats so many requests in ways that the harvest does not know that it is not chance."""
+
+
+class _Request(NamedTuple):
     ticket: Ticket
     slot: int
-    prompt_len: int
-    next_position: int
-
-
-@dataclass(frozen=True)
-class _Route:
-    """The rows of a step that are pooled, and their slots."""
-
-    rows: list[int]
-    slots: list[int]
 
 
 @dataclass(frozen=True)
 class _Indices:
-    """A route on the device."""
+    """Rows of a step that are pooled, and their slots, on the device."""
 
     rows: Tensor
     slots: SlotSelection
+
+
+class _Batch:
+    """The open requests among those of a step, kept for as long as steps have the same ones."""
+
+    def __init__(
+        self, request_ids: Sequence[str], requests: Mapping[str, _Request], bank: SlotBank
+    ) -> None:
+        self.request_ids = list(request_ids)
+        found = [
+            (row, requests[key].slot) for row, key in enumerate(request_ids) if key in requests
+        ]
+        self.rows: Whole = np.array([row for row, _ in found], np.int64)
+        self.slots: Whole = np.array([slot for _, slot in found], np.int64)
+        self._bank = bank
+        self._taken: NDArray[np.bool_] | None = None
+        self._indices: _Indices
+
+    def indices(self, taken: NDArray[np.bool_]) -> _Indices:
+        """Of the rows that are `taken`; brought to the device when these are not as before."""
+        if self._taken is None or not np.array_equal(taken, self._taken):
+            self._taken = taken
+            rows = to_device(self.rows[taken].tolist(), self._bank.device)
+            self._indices = _Indices(rows, self._bank.select(self.slots[taken].tolist()))
+        return self._indices
 
 
 class RationaleHarvest:
@@ -68,90 +98,77 @@ class RationaleHarvest:
         self._bank = bank
         self._deliver = deliver
         self._requests: dict[str, _Request] = {}
-        self._route = _Route([], [])
+        self._positions = Positions()
+        self._batch: _Batch | None = None
+        self._lost: set[str] = set()
+        self._lost_in_all = 0
 
     @property
     def idle(self) -> bool:
         """Whether no request is open."""
         return not self._requests
 
-    def is_open(self, request_id: str) -> bool:
-        """Whether a request is being harvested."""
-        return request_id in self._requests
-
     def open(self, request_id: str, ticket: Ticket, prompt_len: int) -> None:
         """Begin to harvest a request whose response starts at position `prompt_len`."""
         slot = self._bank.acquire(ticket.prefilled)
-        self._requests[request_id] = _Request(ticket, slot, prompt_len, prompt_len)
+        self._positions.open(slot, prompt_len)
+        self._requests[request_id] = _Request(ticket, slot)
+        self._batch = None
 
-    def observe(self, rows: Sequence[StepRow | None], token_ids: Tensor, hidden: Tensor) -> None:
-        """Pool one step.
-
-        A prompt is cut into chunks, and a preempted request is computed anew, so that a step may
-        end at a position of the prompt or at one that was pooled before. Only the row right
-        behind the last pooled one is taken.
+    def observe(self, step: Step, token_ids: Tensor, hidden: Tensor) -> None:
+        """Pool the row right behind the last pooled one of each open request.
 
         Args:
-            rows: the step's requests, in the order of the tensors; None where not open.
+            step: the requests, those that are not open among them.
             token_ids: integer [n], the last token each of them feeds.
             hidden: [n, H], its final-layer hidden row.
 
+        A request that is fed in a way the harvest does not know gets no embedding.
+
         Raises:
-            RuntimeError: a position was left out, or one that was pooled is decided anew.
+            HarvestSurpriseError: that has happened to more than `MOST_LOST` requests.
         """
-        route = self._accept(rows)
-        if route.rows:
-            indices = self._indices_of(route)
+        batch = self._batch_of(step.request_ids)
+        taken = self._positions.take(batch.slots, step.fed[batch.rows], step.known[batch.rows])
+        if taken.rows.any():
+            indices = batch.indices(taken.rows)
             self._bank.add(indices.slots, token_ids[indices.rows], hidden[indices.rows])
+        for place, reason in taken.surprises.items():
+            self._lose(batch.request_ids[batch.rows[place]], reason)
 
     def close(self, request_ids: Iterable[str]) -> None:
         """Deliver the embeddings of requests that ended; those not open are passed over."""
-        ended = [self._requests.pop(key) for key in request_ids if key in self._requests]
+        keys = [key for key in request_ids if key in self._requests]
+        lost = frozenset(self._requests[key].ticket.key for key in self._lost.intersection(keys))
+        self._lost.difference_update(keys)
+        ended = [self._requests.pop(key) for key in keys]
         if ended:
+            self._batch = None
             embeddings, counts = self._bank.release([request.slot for request in ended])
             self._deliver(
                 Delivery(
                     [request.ticket for request in ended],
                     HostCopy.start(embeddings),
                     HostCopy.start(counts),
+                    lost,
                 )
             )
 
-    def _accept(self, rows: Sequence[StepRow | None]) -> _Route:
-        route = _Route([], [])
-        for index, row in enumerate(rows):
-            if row is not None:
-                request = self._requests[row.request_id]
-                if _takes(request, row):
-                    request.next_position += 1
-                    route.rows.append(index)
-                    route.slots.append(request.slot)
-        return route
+    def _batch_of(self, request_ids: Sequence[str]) -> _Batch:
+        # vLLM changes its list in place. Two lists of the same objects are compared in C.
+        if self._batch is None or self._batch.request_ids != request_ids:
+            followed = {k: request for k, request in self._requests.items() if k not in self._lost}
+            self._batch = _Batch(request_ids, followed, self._bank)
+        return self._batch
 
-    def _indices_of(self, route: _Route) -> _Indices:
-        # The batch seldom changes between steps: bring a route to the device once.
-        if route != self._route:
-            rows = to_device(route.rows, self._bank.device)
-            self._route, self._indices = route, _Indices(rows, self._bank.select(route.slots))
-        return self._indices
-
-
-def _takes(request: _Request, row: StepRow) -> bool:
-    if row.position == request.next_position:
-        return True
-    if row.position > request.next_position:
-        raise RuntimeError(
-            f"request {row.request_id}: a step fed position {row.position}, but the last one "
-            f"pooled is {request.next_position - 1}; expected one token a step (no speculative "
-            "decoding, no jump-forward decoding)"
-        )
-    decides = row.known_tokens == row.position + 1
-    begins = row.position == request.prompt_len - 1 and request.next_position == request.prompt_len
-    if decides and not begins:
-        raise RuntimeError(
-            f"request {row.request_id}: the token behind position {row.position} is sampled "
-            f"again, though positions up to {request.next_position - 1} were pooled; tokens of a "
-            "running request were discarded (reset_prefix_cache with reset_running_requests), "
-            "which cannot be combined with the rationale harvest"
-        )
-    return False
+    def _lose(self, request_id: str, reason: str) -> None:
+        """Follow a request no longer; its slot is freed at its end."""
+        self._lost.add(request_id)
+        self._lost_in_all += 1
+        self._batch = None
+        logger.error("no rationale embedding for request %s: %s", request_id, reason)
+        if self._lost_in_all > MOST_LOST:
+            raise HarvestSurpriseError(
+                f"{self._lost_in_all} requests of this engine lost their rationale embedding, "
+                f"which ends the run; the last, {request_id}: {reason}"
+            )

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from vllm.v1.worker.gpu_model_runner import ExecuteModelState, GPUModelRunner
 
 from care_verl.platform.contract import require_parameters, require_source
-from care_verl.rollout.harvest import RationaleHarvest, StepRow
+from care_verl.rollout.harvest import RationaleHarvest, Step
 from care_verl.rollout.ticket import Ticket
 
 
@@ -50,7 +51,12 @@ def check_runner(runner: Any) -> None:
         "sample_hidden_states = hidden_states[logits_indices]",
         "self.execute_model_state = ExecuteModelState(",
     )
-    require_source(kind._prepare_inputs, "logits_indices = query_start_loc[1:] - 1")
+    require_source(
+        kind._prepare_inputs,
+        "self.query_start_loc.np[0] = 0",
+        "self.query_start_loc.np[1 : num_reqs + 1] = cu_num_tokens",
+        "logits_indices = query_start_loc[1:] - 1",
+    )
     require_source(ExecuteModelState, "scheduler_output:", "sample_hidden_states:")
 
 
@@ -83,21 +89,13 @@ def _open_tagged(harvest: RationaleHarvest, new_requests: Any) -> None:
 @torch.inference_mode()
 def _observe(harvest: RationaleHarvest, runner: Any) -> None:
     state, batch = runner.execute_model_state, runner.input_batch
-    rows = _step_rows(harvest, batch, state.scheduler_output.num_scheduled_tokens)
-    # On the device: under asynchronous scheduling the host does not know the tokens yet.
-    last = runner.query_start_loc.gpu[1 : len(rows) + 1] - 1
-    harvest.observe(rows, runner.input_ids.gpu[last], state.sample_hidden_states)
-
-
-def _step_rows(
-    harvest: RationaleHarvest, batch: Any, scheduled: dict[str, int]
-) -> list[StepRow | None]:
     rows = len(batch.req_ids)
-    computed = batch.num_computed_tokens_cpu[:rows].tolist()
-    known = batch.num_tokens_no_spec[:rows].tolist()
-    return [
-        StepRow(key, computed[row] + scheduled[key] - 1, known[row])
-        if harvest.is_open(key)
-        else None
-        for row, key in enumerate(batch.req_ids)
-    ]
+    begins = runner.query_start_loc.np[: rows + 1].astype(np.int64)
+    step = Step(
+        batch.req_ids,
+        fed=batch.num_computed_tokens_cpu[:rows] + np.diff(begins) - 1,
+        known=batch.num_tokens_no_spec[:rows],
+    )
+    # On the device: under asynchronous scheduling the host does not know the tokens yet.
+    last = runner.query_start_loc.gpu[1 : rows + 1] - 1
+    harvest.observe(step, runner.input_ids.gpu[last], state.sample_hidden_states)

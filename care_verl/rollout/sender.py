@@ -38,4 +38,5 @@ class EmbeddingSender:
                 embeddings = delivery.embeddings.wait().numpy()
                 counts = delivery.counts.wait().tolist()
                 for ticket, row, tokens in zip(delivery.tickets, embeddings, counts, strict=True):
-                    connection.sendall(encode(Harvested(ticket.key, row, tokens)))
+                    embedding = row[:0] if ticket.key in delivery.lost else row
+                    connection.sendall(encode(Harvested(ticket.key, embedding, tokens)))

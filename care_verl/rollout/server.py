@@ -27,8 +27,10 @@ from care_verl.rollout.settings import (
     harvest_settings,
 )
 from care_verl.rollout.ticket import Ticket
+from care_verl.rollout.time_limit import FirstTokens
 from care_verl.vocabulary import end_token_ids, vocab_bytes
 
+POLICY_KEYS = {"scheduling_policy", "scheduling-policy"}
 _CONNECT_TIMEOUT_S = 60.0
 # An embedding leaves the worker in the step after its request's last one.
 _ARRIVAL_TIMEOUT_S = 120.0
@@ -57,6 +59,16 @@ class CareVLLMServer(vLLMHttpServer):  # type: ignore[misc]
             return str(super()._get_worker_extension_cls())
         return f"{HarvestWorkerExtension.__module__}.{HarvestWorkerExtension.__qualname__}"
 
+    def _preprocess_engine_kwargs(self, engine_kwargs: dict[str, Any]) -> None:
+        """As verl's; vLLM then heeds the priority that reflections ask for.
+
+        With equal priorities this is first come, first served. A policy that is named in
+        `rollout.engine_kwargs.vllm` stays.
+        """
+        super()._preprocess_engine_kwargs(engine_kwargs)
+        if self._harvest is not None and not engine_kwargs.keys() & POLICY_KEYS:
+            engine_kwargs["scheduling_policy"] = "priority"
+
     async def run_server(self, args: argparse.Namespace) -> None:
         """Start the engine as verl does, then watch it and install the harvest."""
         leftovers = EngineLeftovers()
@@ -64,6 +76,7 @@ class CareVLLMServer(vLLMHttpServer):  # type: ignore[misc]
         await super().run_server(args)
         leftovers.claim_engine()
         self._watch = EngineWatch(self.engine, f"rollout replica {self.replica_rank}")
+        self._first_tokens = FirstTokens(self.engine)
         if self._harvest is not None:
             self._inbox = await self._watch.unless_dead(self._install(self._harvest))
 
@@ -87,9 +100,10 @@ class CareVLLMServer(vLLMHttpServer):  # type: ignore[misc]
         """As verl's; where `sampling_params["care_harvest"]` asks for it, with the embedding.
 
         Then `extra_fields` holds `care_embedding` (float32 [H], zeros without a rationale) and
-        `care_embedding_tokens`; an aborted request has neither. After
-        `sampling_params["care_time_limit_s"]` seconds, if set, the engine drops the request and
-        the output is empty, with `stop_reason` "timeout".
+        `care_embedding_tokens`; an aborted request has neither. Where
+        `sampling_params["care_time_limit_s"]` is set, the engine drops the request so many seconds
+        after its first token, and the output is empty, with `stop_reason` "timeout". The wait in
+        vLLM's queue is not counted.
 
         Raises:
             RolloutEngineDiedError: the engine is dead, or died meanwhile.
@@ -102,8 +116,7 @@ class CareVLLMServer(vLLMHttpServer):  # type: ignore[misc]
         if limit_s is None:
             return await work
         try:
-            # Only a cancelled call makes vLLM drop a request; a client that stops waiting does not.
-            return await asyncio.wait_for(work, limit_s)
+            return await self._first_tokens.limited(work, request_id, limit_s)
         except asyncio.TimeoutError:
             step = {"global_steps": self.global_steps}
             return TokenOutput(token_ids=[], stop_reason=TIMED_OUT, extra_fields=step)

@@ -13,13 +13,17 @@ CUSTOM_KEY = "care_harvest"
 """Key in `rollout.custom` that switches the harvest on, and sampling parameter that asks for it."""
 
 EMBEDDING_FIELD = "care_embedding"
-"""Key in `TokenOutput.extra_fields`: float32 [H]; zeros for a response without a rationale."""
+"""Key in `TokenOutput.extra_fields`: float32 [H]; zeros for a response without a rationale,
+[0] where the harvest lost track of it.
+"""
 
 TOKENS_FIELD = "care_embedding_tokens"
 """Key in `TokenOutput.extra_fields`: how many hidden rows the embedding is the mean of."""
 
 TIME_LIMIT_KEY = "care_time_limit_s"
-"""Sampling parameter: seconds after which a request is given up, in the engine too."""
+"""Sampling parameter: seconds from its first token after which a request is given up, in the engine
+too.
+"""
 
 TIMED_OUT = "timeout"
 """`TokenOutput.stop_reason` of a request that was given up."""

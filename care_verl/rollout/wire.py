@@ -24,7 +24,7 @@ class Harvested:
 
     key: bytes
     embedding: NDArray[np.float32]
-    """[H]."""
+    """[H]; [0] where the harvest lost track of the request."""
     tokens: int
     """Hidden rows that the embedding pools."""
 

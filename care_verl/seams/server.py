@@ -70,6 +70,39 @@ SEAMS: tuple[Seam, ...] = (
         parameters="self, args",
     ),
     Seam(
+        "server._preprocess_engine_kwargs",
+        "rollout.server",
+        f"{SERVER}._preprocess_engine_kwargs",
+        parameters="self, engine_kwargs",
+    ),
+    Seam(
+        "engine arguments are mended, then come last",
+        "rollout.server",
+        f"{SERVER}.launch_server",
+        fragments=(
+            "self._preprocess_engine_kwargs(engine_kwargs)",
+            '"scheduling_policy": self.config.scheduling_policy',
+            "**engine_kwargs,",
+        ),
+    ),
+    Seam(
+        "a request's tokens come from the engine's generate",
+        "rollout.time_limit",
+        f"{SERVER}.generate",
+        fragments=(
+            "generator = self.engine.generate(",
+            "request_id=request_id,",
+            "priority=priority,",
+            "async for output in generator:",
+        ),
+    ),
+    Seam(
+        "a client hands a priority on",
+        "training.agent_loop",
+        "verl.workers.rollout.llm_server:LLMServerClient.generate",
+        fragments=('priority = kwargs.pop("priority", 0)', "**priority_kwargs,"),
+    ),
+    Seam(
         "server.generate",
         "rollout.server",
         f"{SERVER}.generate",

@@ -43,6 +43,9 @@ from care_verl.training.seeding import Seeding
 
 logger = logger_of(__name__)
 
+FIRST = -1
+"""Priority of a reflection in vLLM's queue. Rollouts have 0; a lower number is served before."""
+
 
 class CareAgentLoopWorker(GroupWorker):
     """Runs the sessions of training prompts with harvest and group stage."""
@@ -149,8 +152,9 @@ class CareAgentLoopWorker(GroupWorker):
             sampling_params={
                 **sampling_params,
                 "max_tokens": max_tokens,
-                TIME_LIMIT: self.care.rgr.timeout_s,
+                TIME_LIMIT: self.care.rgr.limit_s(max_tokens),
             },
+            priority=FIRST,
             image_data=media.get("images"),
             video_data=media.get("videos"),
             audio_data=media.get("audios"),

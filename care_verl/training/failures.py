@@ -75,6 +75,10 @@ class FailedGroups:
             tq.kv_clear(keys=reports, partition_id=REPORTS)
         return len(reports)
 
+    def count(self, error: type[Exception]) -> int:
+        """How many of those that `take` would count failed first by this error."""
+        return sum(f"{error.__name__}: " in tag[CAUSE] for tag in self._reports().values())
+
     def _reports(self) -> dict[str, dict[str, Any]]:
         return dict(self._buffer.partitions.get(REPORTS, {}))
 

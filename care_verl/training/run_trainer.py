@@ -29,6 +29,7 @@ from care_verl.training.prompt_ids import PromptIds
 from care_verl.training.queue_rows import rows_in_queue
 from care_verl.training.queue_watch import watching_queue
 from care_verl.training.recording.recorder import Recorder, recording
+from care_verl.training.records import NoEmbeddingError
 from care_verl.training.run_worker import RunActorRolloutRefWorker, our_workers
 
 logger = logger_of(__name__)
@@ -48,6 +49,7 @@ class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
     _records: RecordsConfig
     _recorder: Recorder | None = None
     _num_failed_groups = 0
+    _num_without_embedding = 0
 
     def __init__(self, config: DictConfig) -> None:
         # Any other name than "sync" selects the asynchronous replay buffer and its checks.
@@ -110,6 +112,7 @@ class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
 
     def on_sample_end(self) -> None:
         super().on_sample_end()
+        self._num_without_embedding = self._failed_groups.count(NoEmbeddingError)
         self._num_failed_groups = self._failed_groups.take()
 
     def _compute_metrics(

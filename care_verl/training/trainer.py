@@ -82,6 +82,7 @@ class CareTrainer(RunTrainer):
         self._all_rows_metrics["care/rows/without_weight"] = float(without_weight)
         self._all_rows_metrics["care/rows/unpaid_answer"] = float(unpaid_answers(rows, credit))
         self._all_rows_metrics["care/groups/failed"] = float(self._num_failed_groups)
+        self._all_rows_metrics["care/groups/failed_embedding"] = float(self._num_without_embedding)
 
         multiple = self._get_required_batch_multiple(data_parallel_size(self.actor_rollout_wg))
         kept, padding = drop_rows(batch, rows, result.advantage, multiple)

@@ -97,3 +97,8 @@ def test_every_setting_is_documented(key: str, item: dataclasses.Field[Any]) -> 
     allowed = item.metadata["rule"].allowed.replace("|", "\\|")
     row = f"| `{key}` | {default} | {allowed} | {item.metadata['source']} |"
     assert row in DOCUMENT.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("tokens", "seconds"), [(1, 10), (1024, 10), (1025, 20), (8192, 80)])
+def test_a_decodes_time_limit_scales_with_its_length(tokens: int, seconds: float) -> None:
+    assert RgrConfig(timeout_s=10.0).limit_s(tokens) == seconds

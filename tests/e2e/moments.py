@@ -21,7 +21,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,10 +40,7 @@ IN_FLIGHT_S = 1.0
 POINTS = {
     "rollout": ("verl.experimental.agent_loop.agent_loop", "AgentLoopWorker._run_agent_loop"),
     "reflection": ("verl.workers.rollout.llm_server", "LLMServerClient.generate"),
-    "served reflection": (
-        "verl.workers.rollout.vllm_rollout.vllm_async_server",
-        "vLLMHttpServer.generate",
-    ),
+    "served reflection": ("vllm.v1.engine.async_llm", "AsyncLLM.generate"),
     "reward": ("verl.experimental.reward_loop.reward_loop", "RewardLoopWorker.compute_score"),
     "log_prob": ("verl.workers.engine_workers", "TrainingWorker.infer_batch"),
     "update": ("verl.workers.engine_workers", "TrainingWorker.train_batch"),
@@ -52,7 +49,9 @@ POINTS = {
         "FSDPCheckpointManager.save_checkpoint",
     ),
 }
-"""Which method each moment is the call of. At `saving` half of the optimizer's file is written."""
+"""Which method each moment is the call of. At `saving` half of the optimizer's file is written; at
+`served reflection` the engine has returned its first token.
+"""
 
 
 @dataclass(frozen=True)
@@ -184,8 +183,10 @@ def _step(at: str, arguments: dict[str, Any]) -> int | None:
         return int(arguments["global_step"])
     if at == "reward":
         return int(arguments["data"].non_tensor_batch["global_steps"][0])
+    if at == "served reflection" and arguments["priority"] == 0:
+        raise LookupError
     # Of all requests only reflections bring a budget of their own.
-    if "reflection" in at and "max_tokens" not in arguments["sampling_params"]:
+    if at == "reflection" and "max_tokens" not in arguments["sampling_params"]:
         raise LookupError
     return None
 
@@ -221,6 +222,17 @@ def _wrap(plan: _Plan, at: str, original: Callable[..., Any]) -> Callable[..., A
             _wait(plan, moment)
         return original(*args, **kwargs)
 
+    @functools.wraps(original)
+    async def streaming(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        moment = due(args, kwargs)
+        async for output in original(*args, **kwargs):
+            yield output
+            for seconds in plan.pauses(moment) if moment else ():
+                await asyncio.sleep(seconds)
+            moment = None
+
+    if inspect.isasyncgenfunction(original):
+        return streaming
     return asynchronous if inspect.iscoroutinefunction(original) else synchronous
 
 

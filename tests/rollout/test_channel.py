@@ -6,6 +6,7 @@ import asyncio
 import socket
 import stat
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,22 @@ def test_embeddings_reach_their_tickets_and_strangers_are_dropped() -> None:
             assert harvested.embedding.dtype == np.float32
             assert harvested.embedding.tolist() == rows[index].tolist()
             inbox.forget(tickets[index])
+
+    run(work())
+
+
+def test_a_lost_embedding_arrives_empty() -> None:
+    async def work() -> None:
+        inbox = EmbeddingInbox()
+        sender = EmbeddingSender(await inbox.listen())
+        await inbox.close_door(1, 5)
+        lost, whole = Ticket.draw(False), Ticket.draw(False)
+        inbox.expect(lost)
+        inbox.expect(whole)
+        sent = delivery([lost, whole], torch.ones(2, 4), [1, 2])
+        sender.put(replace(sent, lost=frozenset([lost.key])))
+        assert (await inbox.receive(lost, 5)).embedding.shape == (0,)
+        assert (await inbox.receive(whole, 5)).embedding.tolist() == [1.0] * 4
 
     run(work())
 

@@ -8,13 +8,20 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 
 from care_verl.algorithm import TagSpec, token_spans
 from care_verl.algorithm.automaton import RationaleAutomaton
 from care_verl.rollout.bank import SlotBank
-from care_verl.rollout.harvest import Delivery, RationaleHarvest, StepRow
+from care_verl.rollout.harvest import (
+    MOST_LOST,
+    Delivery,
+    HarvestSurpriseError,
+    RationaleHarvest,
+    Step,
+)
 from care_verl.rollout.ticket import Ticket
 
 TAGS = TagSpec(think="t", answer="a")
@@ -61,12 +68,14 @@ class Engine:
         self.waiting = requests
         self.running: list[Request] = []
         self.delivered: dict[bytes, tuple[torch.Tensor, int]] = {}
+        self.lost: set[bytes] = set()
         automaton = RationaleAutomaton.build(VOCAB, TAGS, ())
         bank = SlotBank(automaton, WIDTH, torch.device("cpu"))
         self.harvest = RationaleHarvest(bank, self.collect)
 
     def collect(self, delivery: Delivery) -> None:
         rows = zip(delivery.embeddings.wait(), delivery.counts.wait().tolist(), strict=True)
+        self.lost |= delivery.lost
         for ticket, row in zip(delivery.tickets, rows, strict=True):
             self.delivered[ticket.key] = row
 
@@ -93,17 +102,19 @@ class Engine:
 
     def step(self, batch: list[Request]) -> None:
         self.rng.shuffle(batch)
-        rows, tokens, hidden = [], [], []
+        fed, known, tokens, hidden = [], [], [], []
         for request in batch:
             chunk = self.rng.randint(1, request.known - request.computed)
             request.computed += chunk
             position = request.computed - 1
-            tagged = request.ticket is not None
-            rows.append(StepRow(request.name, position, request.known) if tagged else None)
+            fed.append(position)
+            known.append(request.known)
             tokens.append(request.token(position))
             hidden.append(request.hidden[position])
         if batch:
-            self.harvest.observe(rows, torch.tensor(tokens), torch.stack(hidden))
+            names = [request.name for request in batch]
+            step = Step(names, np.array(fed), np.array(known))
+            self.harvest.observe(step, torch.tensor(tokens), torch.stack(hidden))
         for request in batch:
             request.known += request.computed == request.known
 
@@ -133,6 +144,7 @@ def test_each_fed_rationale_token_is_pooled_once(seed: int) -> None:
     tagged = [request for request in everyone if request.ticket is not None]
     assert len(engine.delivered) == len(tagged)
     assert engine.harvest.idle
+    assert not engine.lost
     for request in tagged:
         embedding, tokens = engine.delivered[request.ticket.key]
         expected, count = request.expected()
@@ -140,41 +152,78 @@ def test_each_fed_rationale_token_is_pooled_once(seed: int) -> None:
         torch.testing.assert_close(embedding.double(), expected, atol=1e-6, rtol=0)
 
 
-def opened(prompt_len: int = 4) -> RationaleHarvest:
-    automaton = RationaleAutomaton.build(VOCAB, TAGS, ())
-    bank = SlotBank(automaton, WIDTH, torch.device("cpu"))
-    harvest = RationaleHarvest(bank, lambda delivery: None)
-    harvest.open("r", Ticket.draw(prefilled=True), prompt_len)
-    return harvest
+class Harvest:
+    """Requests of their own in a harvest; what was delivered of each."""
+
+    def __init__(self, *names: str, prompt_len: int = 4) -> None:
+        automaton = RationaleAutomaton.build(VOCAB, TAGS, ())
+        bank = SlotBank(automaton, WIDTH, torch.device("cpu"))
+        self.harvest = RationaleHarvest(bank, self.collect)
+        self.tickets = {name: Ticket.draw(prefilled=True) for name in names}
+        for name, ticket in self.tickets.items():
+            self.harvest.open(name, ticket, prompt_len)
+        self.counts: dict[bytes, int] = {}
+        self.lost: set[bytes] = set()
+
+    def collect(self, delivery: Delivery) -> None:
+        keys = [ticket.key for ticket in delivery.tickets]
+        self.counts |= dict(zip(keys, delivery.counts.wait().tolist(), strict=True))
+        self.lost |= delivery.lost
+
+    def feed(self, position: int, known: int, *names: str) -> None:
+        n = len(names or ("r",))
+        step = Step(names or ("r",), np.full(n, position), np.full(n, known))
+        self.harvest.observe(step, torch.full((n,), 5), torch.ones(n, WIDTH))
 
 
-def feed(harvest: RationaleHarvest, position: int, known: int) -> None:
-    harvest.observe([StepRow("r", position, known)], torch.tensor([5]), torch.ones(1, WIDTH))
+def test_a_request_with_a_left_out_position_alone_has_no_embedding(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    harvest = Harvest("r", "s")
+    harvest.feed(4, 5, "r", "s")
+    harvest.feed(6, 7, "r")
+    harvest.feed(5, 6, "s")
+    harvest.feed(7, 8, "r")
+    harvest.harvest.close(["r", "s"])
+    assert harvest.lost == {harvest.tickets["r"].key}
+    assert harvest.counts[harvest.tickets["s"].key] == 2
+    assert harvest.harvest.idle
+    (message,) = caplog.messages
+    assert "for request r: a step fed position 6, but the last one pooled is 4" in message
 
 
-def test_a_left_out_position_is_refused() -> None:
-    harvest = opened()
-    feed(harvest, 4, 5)
-    with pytest.raises(RuntimeError, match="fed position 6, but the last one pooled is 4"):
-        feed(harvest, 6, 7)
-
-
-def test_a_token_sampled_anew_behind_a_pooled_one_is_refused() -> None:
-    harvest = opened()
+def test_a_token_sampled_anew_behind_a_pooled_one_costs_the_embedding(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    harvest = Harvest("r")
     for position in (4, 5, 6):
-        feed(harvest, position, position + 1)
-    feed(harvest, 4, 7)
-    with pytest.raises(RuntimeError, match="is sampled again"):
-        feed(harvest, 5, 6)
+        harvest.feed(position, position + 1)
+    harvest.feed(4, 7)
+    assert caplog.messages == []
+    harvest.feed(5, 6)
+    assert "is sampled again" in caplog.text
+    harvest.harvest.close(["r"])
+    assert harvest.lost == {harvest.tickets["r"].key}
+
+
+def test_more_than_a_few_lost_requests_end_the_engine() -> None:
+    names = [str(i) for i in range(MOST_LOST + 1)]
+    harvest = Harvest(*names)
+    for name in names[:-1]:
+        harvest.feed(6, 7, name)
+    with pytest.raises(HarvestSurpriseError, match="17 requests of this engine lost"):
+        harvest.feed(6, 7, names[-1])
 
 
 def test_the_first_token_may_be_sampled_after_a_repeated_prefill() -> None:
-    harvest = opened()
+    harvest = Harvest("r")
     for position, known in ((1, 4), (3, 4), (0, 4), (3, 4), (4, 5)):
-        feed(harvest, position, known)
+        harvest.feed(position, known)
+    harvest.harvest.close(["r"])
+    assert harvest.lost == set()
 
 
 def test_requests_that_were_never_opened_are_passed_over_at_their_end() -> None:
-    harvest = opened()
-    harvest.close(["stranger"])
-    assert not harvest.idle
+    harvest = Harvest("r")
+    harvest.harvest.close(["stranger"])
+    assert not harvest.harvest.idle

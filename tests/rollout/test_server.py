@@ -149,10 +149,13 @@ def test_a_server_harvests_and_reports_the_death_of_its_engine(
 
     long = {"max_tokens": 100, "ignore_eos": True}
     with suspended(engine_process(server)):
-        late = ray.get(generate(server, tokenizer, False, **long, care_time_limit_s=0.05))
-        # The engine stands still: what is not waited for any more was dropped, not done.
-        assert within_seconds(30, lambda: not ray.get(server.has_requests.remote()))
+        queued = generate(server, tokenizer, False, **long, care_time_limit_s=0.01)
+        # No token comes, so that no time counts.
+        assert ray.wait([queued], timeout=1)[0] == []
+    late = ray.get(queued)
+    # A hundred tokens take longer. It was dropped, or this process would still wait for them.
     assert (late.token_ids, late.stop_reason) == ([], "timeout")
+    assert not ray.get(server.has_requests.remote())
     assert within_seconds(30, lambda: not ray.get(server.engine_has_work.remote()))
     whole = ray.get(generate(server, tokenizer, False, **long, care_time_limit_s=60))
     assert (len(whole.token_ids), whole.stop_reason) == (100, "completed")
@@ -166,7 +169,10 @@ def test_a_server_harvests_and_reports_the_death_of_its_engine(
     watchdog.check()
     engine = engine_process(server)
     with suspended(engine):
-        asked = [generate(server, tokenizer, True, max_tokens=9) for _ in range(4)]
+        limits = ({}, {"care_time_limit_s": 60.0})
+        asked = [
+            generate(server, tokenizer, True, max_tokens=9, **limit) for limit in (*limits, *limits)
+        ]
         time.sleep(0.2)
         engine.kill()
     begin = time.monotonic()

@@ -31,6 +31,27 @@ def test_without_the_harvest_verls_worker_extension_is_used() -> None:
     assert ours == "care_verl.rollout.extension.HarvestWorkerExtension"
 
 
+@pytest.mark.parametrize(
+    ("harvest", "asked", "policy"),
+    [
+        (HarvestSettings(), {}, "priority"),
+        (HarvestSettings(), {"scheduling_policy": "fcfs"}, "fcfs"),
+        (HarvestSettings(), {"scheduling-policy": "fcfs"}, None),
+        (None, {}, None),
+    ],
+)
+def test_reflections_go_first_unless_another_policy_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+    harvest: HarvestSettings | None,
+    asked: dict[str, str],
+    policy: str | None,
+) -> None:
+    monkeypatch.setattr(vLLMHttpServer, "_preprocess_engine_kwargs", lambda self, kwargs: None)
+    arguments = dict(asked)
+    server(harvest)._preprocess_engine_kwargs(arguments)
+    assert arguments.get("scheduling_policy") == policy
+
+
 def test_asking_a_server_that_does_not_harvest_is_an_error() -> None:
     request = server(None).generate([1], {"care_harvest": True}, "r")
     with pytest.raises(ValueError, match=r"set rollout\.custom\.care_harvest"):

@@ -417,6 +417,7 @@ def test_a_timeout_is_noted_on_the_source(bench: Any, queue: MemoryQueue, tokeni
     work = bench([RIGHT, WRONG], client=client, care={"rgr": {"timeout_s": 0.02}})
     work.run()
     assert client.calls[0]["sampling_params"][TIME_LIMIT] == 0.02
+    assert client.calls[0]["priority"] == -1
     assert queue.tags["u_1_0"][RGR_SKIPPED] == "timeout"
     assert "u_2_0" not in queue.rows
     assert queue.events[-1] == ("u", "finished")
@@ -468,6 +469,28 @@ def test_a_response_without_embedding_is_refused(
     work.run()
     assert queue.events[-1] == ("u", "failure")
     assert "does not harvest" in caplog.text
+
+
+@pytest.mark.parametrize("mode", ["cue", "off"])
+def test_an_embedding_that_is_not_finite_costs_its_group(
+    bench: Any, queue: MemoryQueue, mode: str
+) -> None:
+    """In every mode before a row of its session is published, and with its name."""
+    work = bench([RIGHT, WRONG], care={"rgr": {"mode": mode}})
+    whole = work.session_output
+
+    def second_is_nan(session: int) -> AgentLoopOutput:
+        output = whole(session)
+        if session == 1:
+            output.extra_fields[EMBEDDING] = [float("nan"), 0.0]
+        return output
+
+    work.session_output = second_is_nan
+    work.run()
+    assert queue.events[-1] == ("u", "failure")
+    assert queue.rows == {}
+    (cause,) = queue.reports.values()
+    assert "NoEmbeddingError: session 1: the rationale embedding holds NaN" in cause
 
 
 def test_an_id_beyond_the_tokenizers_vocabulary_ends_the_text(

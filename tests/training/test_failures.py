@@ -24,6 +24,7 @@ from care_verl.training.failures import (
     report_misfit,
 )
 from care_verl.training.misfit import MisfitError
+from care_verl.training.records import NoEmbeddingError
 
 
 class Queue:
@@ -92,6 +93,17 @@ def test_a_discarded_group_leaves_no_row_and_one_report(queue: Queue) -> None:
     asyncio.run(discard_group("a", "session 1: no"))
     assert sorted(queue.partitions["train"]) == ["a", "ab", "ab_0_0"]
     assert queue.partitions[REPORTS] == {"a": {CAUSE: "session 1: no"}}
+
+
+def test_failed_groups_are_told_by_their_error(queue: Queue) -> None:
+    replay = buffer()
+    failed = FailedGroups(replay, limit=16)
+    queue.prompt("a", "finished", rows=2)
+    queue.fail("b", "session 0 of row 3: NoEmbeddingError: session 0: the rationale embedding")
+    queue.fail("c", "session 0 of row 4: KeyError: 'NoEmbeddingError'")
+    assert sampled(replay, 3) == ["a_0_0", "a_1_0"]
+    assert failed.count(NoEmbeddingError) == 1
+    assert failed.take() == 2
 
 
 def test_a_failed_group_is_dropped_and_counted_once(queue: Queue) -> None:

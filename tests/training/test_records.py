@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from care_verl.training.misfit import MisfitError
 from care_verl.training.records import (
+    NoEmbeddingError,
     RowRecord,
     as_embedding,
     read_accuracy,
@@ -110,3 +111,9 @@ def test_embeddings_become_float32() -> None:
 def test_a_missing_embedding_names_the_session() -> None:
     with pytest.raises(RuntimeError, match="session 3 .* does not harvest"):
         as_embedding(None, session=3)
+
+
+@pytest.mark.parametrize("value", [[0.5, float("nan")], [float("inf"), 0.0], []])
+def test_an_embedding_that_cannot_be_compared_is_refused(value: list[float]) -> None:
+    with pytest.raises(NoEmbeddingError, match="session 3"):
+        as_embedding(value, session=3)
