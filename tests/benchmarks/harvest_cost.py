@@ -6,7 +6,7 @@
 The first feeds steps of as many rows to `RationaleHarvest.observe`, as a model of hidden size
 `--width` would, on a card where there is one: blocks of steps whose batch stays as it is, and, in
 turn, blocks in which at each step one request ends and another begins. How the engine's rows are
-read (`care_verl.rollout.runner`) is not in it.
+read (`care_verl.rollout.runner`) is not in it; `tests.benchmarks.harvest_step` has that.
 
 The second decodes with vLLM on the embedded model with random weights, in this process: the same
 requests with the harvest and without it, in turn. It shows the whole cost of a step, on a model so
@@ -20,12 +20,13 @@ import os
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from care_verl.algorithm.automaton import RationaleAutomaton
-from care_verl.algorithm.spans import TagSpec
+from care_verl.grammar import TagSpec
 from care_verl.rollout.bank import SlotBank
-from care_verl.rollout.harvest import RationaleHarvest, StepRow
+from care_verl.rollout.harvest import RationaleHarvest, Step
 from care_verl.rollout.ticket import Ticket
 from tests.benchmarks.paired import Pair, chosen_device, machine
 
@@ -45,7 +46,7 @@ class Decoding:
         self.tokens = torch.zeros(rows, dtype=torch.int64, device=device)
         self.hidden = torch.randn(rows, width, device=device).to(torch.bfloat16)
         self.names: list[str] = []
-        self.fed: dict[str, int] = {}
+        self.fed = np.zeros(0, np.int64)
         self._opened = 0
         for _ in range(rows):
             self._open()
@@ -60,6 +61,7 @@ class Decoding:
         for _ in range(STEPS):
             self._step()
             self.harvest.close([self.names.pop(0)])
+            self.fed = self.fed[1:]
             self._open()
 
     def _open(self) -> None:
@@ -67,13 +69,11 @@ class Decoding:
         self._opened += 1
         self.harvest.open(name, Ticket.draw(prefilled=True), 0)
         self.names.append(name)
-        self.fed[name] = 0
+        self.fed = np.append(self.fed, 0)
 
     def _step(self) -> None:
-        rows = [StepRow(name, self.fed[name], self.fed[name] + 1) for name in self.names]
-        self.harvest.observe(rows, self.tokens, self.hidden)
-        for name in self.names:
-            self.fed[name] += 1
+        self.harvest.observe(Step(self.names, self.fed, self.fed + 1), self.tokens, self.hidden)
+        self.fed += 1
 
 
 def of_observe(rows: int, width: int, rounds: int, device: torch.device) -> str:

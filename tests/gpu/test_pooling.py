@@ -9,13 +9,14 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 import torch
 
 from care_verl.algorithm.automaton import RationaleAutomaton
-from care_verl.algorithm.spans import TagSpec
+from care_verl.grammar import TagSpec
 from care_verl.rollout.bank import SlotBank
-from care_verl.rollout.harvest import Delivery, RationaleHarvest, StepRow
+from care_verl.rollout.harvest import Delivery, RationaleHarvest, Step
 from care_verl.rollout.host_copy import HostCopy
 from care_verl.rollout.ticket import Ticket
 
@@ -80,10 +81,12 @@ def test_each_rationale_is_pooled(dtype: torch.dtype, device: str) -> None:
             running[str(id(request))] = request
             harvest.open(str(id(request)), request.ticket, PROMPT)
         names = rng.sample(sorted(running), len(running))
-        rows = [StepRow(n, PROMPT + running[n].fed, PROMPT + running[n].fed + 1) for n in names]
+        fed = np.array([PROMPT + running[name].fed for name in names])
         tokens = [running[n].tokens[running[n].fed] for n in names]
         states = torch.stack([hidden[id(running[n])][running[n].fed] for n in names])
-        harvest.observe(rows, torch.tensor(tokens, device=where), states.to(where))
+        harvest.observe(
+            Step(names, fed, fed + 1), torch.tensor(tokens, device=where), states.to(where)
+        )
         for name in names:
             running[name].fed += 1
         ended = [name for name in names if running[name].fed == len(running[name].tokens)]

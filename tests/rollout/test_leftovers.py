@@ -96,7 +96,8 @@ def test_a_process_that_came_to_an_id_of_the_engine_lives_on(tmp_path: Path) -> 
     told = (
         f"import psutil\nfrom care_verl.rollout.leftovers import EngineLeftovers, _with_start\n"
         f"known = _with_start(psutil.Process({engine.pid}))\n"
-        f"earlier = str(int(known.partition(':')[2]) - 1)\n"
+        f"own = _with_start(psutil.Process({alive.pid})).partition(':')[2]\n"
+        f"earlier = str(int(own) - 1)\n"
         f"lines = ['{alive.pid}:' + earlier, '{alive.pid}:ended', known, {str(made)!r}]\n"
         f"EngineLeftovers()._end_with_us(lines)\n"
     )
