@@ -113,7 +113,8 @@ def asks(oracle: Oracle) -> list[Ask]:
 def _prompt(oracle: Oracle, index: int) -> dict[str, Any]:
     group = index // ROLLOUTS
     task = example(0, "train", group)
-    text = task.question.text * (1 + group % 4)
+    # Longer than a block of the cache, so that rollouts of a prompt find it there.
+    text = task.question.text * (8 + group % 4)
     if group % 2:
         chat = f"<|vision_start|><|image_pad|><|vision_end|>{text}"
         image = render(task.chart)
