@@ -6,6 +6,8 @@ from setuptools import find_packages, setup
 
 # What the package needs beside verl, which a cluster has installed in its own way.
 BASE = [
+    # LMMs-Eval 0.7.3 reaches into `filelock._api`, which later ones do not have.
+    "filelock>=3.16,<4.3",
     "httpx>=0.27",
     "huggingface-hub>=1.0",
     "hydra-core>=1.3.2,<1.4",
