@@ -8,7 +8,7 @@ here, so that trainer and rollout worker share one definition.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 
@@ -38,6 +38,11 @@ def vocab_bytes(tokenizer: Any, end_token_ids: Collection[int] = ()) -> list[byt
         if index < len(pieces):
             pieces[index] = b""
     return pieces
+
+
+def piece_of(token: int, vocabulary: Sequence[bytes]) -> bytes:
+    """A token's bytes; a model's vocabulary may be padded beyond its tokenizer's."""
+    return vocabulary[token] if token < len(vocabulary) else b""
 
 
 def end_token_ids(generation_config: Any) -> list[int]:

@@ -21,7 +21,7 @@ from care_verl.training.failures import discard_group, one_line, report_misfit
 from care_verl.training.media_cache import MediaCache
 from care_verl.training.misfit import FIRST_PROMPTS, FirstRows, MisfitError, require_single_turn
 from care_verl.training.seeding import Seeding
-from care_verl.vocabulary import end_token_ids, vocab_bytes
+from care_verl.vocabulary import end_token_ids, piece_of, vocab_bytes
 
 logger = logger_of(__name__)
 
@@ -167,8 +167,7 @@ class GroupWorker(_WorkerBase):  # type: ignore[misc]
         await super()._agent_loop_postprocess(output, False, **fields)
 
     def _piece(self, token: int) -> bytes:
-        """A token's bytes; a model's vocabulary may be padded beyond its tokenizer's."""
-        return self._vocab[token] if token < len(self._vocab) else b""
+        return piece_of(token, self._vocab)
 
 
 def prompt_name(fields: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from care_verl.algorithm import (
     rationale_pieces,
     reflection_prefix,
 )
+from care_verl.vocabulary import piece_of
 
 MEDIA = ("image", "video", "audio")
 
@@ -63,7 +64,7 @@ class ReflectionPrompts:
         )
 
     def _copied(self, ids: list[int], prefilled: bool) -> list[int]:
-        pieces = [self._vocabulary[i] if i < len(self._vocabulary) else b"" for i in ids]
+        pieces = [piece_of(token, self._vocabulary) for token in ids]
         own = rationale_pieces(pieces, self._tags, prefilled)
         if own is None:
             own = rationale_pieces(pieces, self._tags, prefilled=True) or []

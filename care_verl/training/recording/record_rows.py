@@ -17,6 +17,7 @@ from care_verl.records.schema import ROW
 from care_verl.records.writing import store_image
 from care_verl.training.messages import question, stored_images
 from care_verl.training.recording.held_step import HeldStep, Row
+from care_verl.vocabulary import piece_of
 
 
 def record_rows(held: HeldStep, vocabulary: Sequence[bytes], folder: Path) -> list[Row]:
@@ -51,7 +52,7 @@ def _identity(held: HeldStep, i: int, uid: str) -> Row:
 
 def _response(held: HeldStep, i: int, vocabulary: Sequence[bytes]) -> Row:
     ids, spans = held.responses[i].tolist(), held.rows.records[i].spans
-    pieces = [vocabulary[token] if token < len(vocabulary) else b"" for token in ids]
+    pieces = [piece_of(token, vocabulary) for token in ids]
     # Models may stop at tokens that their tokenizer takes for text.
     if spans.end < len(pieces):
         pieces[spans.end] = b""
