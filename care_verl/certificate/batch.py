@@ -10,9 +10,9 @@ from tensordict import NonTensorStack, TensorDict
 from torch import Tensor
 
 from care_verl.certificate.cuts import Part, Placed
+from care_verl.training.care.capture_file import CapturedRow
+from care_verl.training.care.token_credit import row_credit
 from care_verl.training.queue_rows import MASKS
-from care_verl.training.recording.capture_file import CapturedRow
-from care_verl.training.token_credit import row_credit
 
 
 def rank_batch(placed: Sequence[Placed]) -> TensorDict:

@@ -15,7 +15,7 @@ from care_verl.certificate.job import DISPLACED_POINT, POINTS, ROLLOUT_POINT, Jo
 from care_verl.certificate.processes import run_cuts, run_reference
 from care_verl.certificate.reference_process import FLOOR
 from care_verl.certificate.selection import choose, counts
-from care_verl.training.recording.capture_file import Capture, read_capture
+from care_verl.training.care.capture_file import Capture, read_capture
 from care_verl.versions import installed_versions
 
 WORK, LOGS = "certificate_work", "certificate_logs"

@@ -9,7 +9,7 @@ from enum import Enum
 from functools import partial
 
 from care_verl.certificate.selection import ChosenRows
-from care_verl.training.recording.capture_file import CapturedRow
+from care_verl.training.care.capture_file import CapturedRow
 
 
 class Part(Enum):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from care_verl.certificate.reference import Symbols, Update, update
-from care_verl.training.recording.capture_file import CapturedRow
+from care_verl.training.care.capture_file import CapturedRow
 
 SCALES = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
 """Root mean squares of the noise and of the step, as shares of that of each parameter."""

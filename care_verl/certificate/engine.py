@@ -23,9 +23,9 @@ from verl.utils.torch_dtypes import PrecisionType
 from care_verl.certificate.batch import rank_batch
 from care_verl.certificate.comparison import FLOAT32, FLOAT64
 from care_verl.certificate.cuts import Cut, Placed
+from care_verl.training.care.capture_file import Capture
+from care_verl.training.care.worker import CareActorRolloutRefWorker
 from care_verl.training.configuration import expand
-from care_verl.training.recording.capture_file import Capture
-from care_verl.training.worker import CareActorRolloutRefWorker
 
 DTYPES = {FLOAT64: torch.float64, FLOAT32: torch.float32}
 _FP64 = "fp64"

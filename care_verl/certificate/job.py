@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from care_verl.certificate.selection import ChosenRows, choose
-from care_verl.training.recording.capture_file import Capture, read_capture
+from care_verl.training.care.capture_file import Capture, read_capture
 
 ROLLOUT_POINT, DISPLACED_POINT = "policy of the rollouts", "displaced policy"
 POINTS = (ROLLOUT_POINT, DISPLACED_POINT)

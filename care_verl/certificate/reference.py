@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from care_verl.training.recording.capture_file import CapturedRow
+    from care_verl.training.care.capture_file import CapturedRow
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from care_verl.certificate.displacement import clipping_scale, displace, save_po
 from care_verl.certificate.job import DISPLACED_POINT, ROLLOUT_POINT, Job
 from care_verl.certificate.reference import Symbols, Update, update
 from care_verl.certificate.selection import ChosenRows
-from care_verl.training.recording.capture_file import Capture
+from care_verl.training.care.capture_file import Capture
 
 FLOOR = "floor"
 

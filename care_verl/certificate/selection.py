@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-from care_verl.training.recording.capture_file import CapturedRow
+from care_verl.training.care.capture_file import CapturedRow
 
 
 @dataclass(frozen=True)

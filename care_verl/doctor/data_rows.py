@@ -58,7 +58,7 @@ class PromptReader:
 
     def problem(self, row: Row) -> str | None:
         """Why a row cannot be rolled out, whatever its length; None when it can."""
-        from care_verl.training.misfit import several_turns
+        from care_verl.training.run.misfit import several_turns
 
         asked = several_turns(row) if self._single_turn else None
         if asked is not None:

@@ -109,7 +109,7 @@ def check_checkpoints(wanted: Checkpoints | None, free: int) -> list[Finding]:
 
 def check_folder(folder: Path) -> list[Finding]:
     """Whether the run may write to the folder, or make it."""
-    from care_verl.training.disk import existing_part
+    from care_verl.training.run.disk import existing_part
 
     there = existing_part(folder)
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
@@ -140,7 +140,7 @@ def check_shared_memory(free: int, buckets: int) -> list[Finding]:
 
 def on_one_disk(one: Path, other: Path) -> bool:
     """Whether both folders are on the same file system, or will be."""
-    from care_verl.training.disk import existing_part
+    from care_verl.training.run.disk import existing_part
 
     first, second = (existing_part(folder).stat().st_dev for folder in (one, other))
     return first == second
@@ -148,7 +148,7 @@ def on_one_disk(one: Path, other: Path) -> bool:
 
 def free_bytes(folder: Path) -> int:
     """Free space where the folder is, or will be."""
-    from care_verl.training.disk import existing_part
+    from care_verl.training.run.disk import existing_part
 
     return shutil.disk_usage(existing_part(folder)).free
 

@@ -53,7 +53,7 @@ def inspect_plugin() -> list[Finding]:
         for problem in action()
     ]
     try:
-        from care_verl.training.activation import require_active
+        from care_verl.training.run.activation import require_active
 
         require_active("this Python")
     except (RuntimeError, ImportError) as error:

@@ -38,7 +38,7 @@ def validated(config: DictConfig, overrides: Sequence[str]) -> tuple[DictConfig,
 
 
 def _warning(text: str) -> Finding:
-    from care_verl.training.replacement import NOT_IN_FORCE
+    from care_verl.training.run.replacement import NOT_IN_FORCE
 
     if NOT_IN_FORCE in text:
         found, _, decided_by = text.partition("; ")

@@ -8,7 +8,7 @@ from care_verl.seams.seam import Seam
 SEAMS: tuple[Seam, ...] = (
     Seam(
         "which worker the actor builds",
-        "training.worker",
+        "training.care.worker",
         f"{ACTOR}.init_model",
         fragments=(
             "partial(ppo_loss, config=actor_config)",
@@ -17,25 +17,25 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "old log-probabilities are the actor's",
-        "training.oracle",
+        "training.care.actor_pooling",
         f"{ACTOR}.compute_log_prob",
         fragments=("self.actor.infer_batch(data)",),
     ),
     Seam(
         "the reference is another worker",
-        "training.oracle",
+        "training.care.actor_pooling",
         f"{ACTOR}.compute_ref_log_prob",
         fragments=("self.ref.infer_batch(data=data)",),
     ),
     Seam(
         "an update is cut into mini-batches",
-        "training.worker",
+        "training.care.worker",
         f"{ACTOR}.update_actor",
         fragments=("self.actor.train_mini_batch(data=data)",),
     ),
     Seam(
         "each mini-batch passes train_batch",
-        "training.worker",
+        "training.care.worker",
         f"{TRAINING_WORKER}.train_mini_batch",
         fragments=(
             'num_mini_batch = tu.pop(data, key="num_mini_batch"',
@@ -46,7 +46,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "the loss sees the global batch",
-        "training.policy_loss",
+        "training.care.policy_loss",
         "verl.workers.utils.losses:ppo_loss",
         fragments=(
             'config.global_batch_info["dp_size"] = data["dp_size"]',
@@ -58,7 +58,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "the engine counts ranks, not rows",
-        "training.worker",
+        "training.care.worker",
         f"{ENGINE}.forward_backward_batch",
         fragments=(
             "dp_size=self.get_data_parallel_size()",
@@ -67,7 +67,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "model outputs are prepared after the forward pass",
-        "training.oracle",
+        "training.care.actor_pooling",
         f"{LM_ENGINE}.forward_step",
         fragments=(
             "raw_output = self.module(",
@@ -78,7 +78,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "a gradient that is not finite is not applied",
-        "training.trainer",
+        "training.care.trainer",
         f"{ENGINE}.optimizer_step",
         fragments=(
             "if not torch.isfinite(grad_norm):",
@@ -87,25 +87,25 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "worker.train_batch",
-        "training.worker",
+        "training.care.worker",
         f"{TRAINING_WORKER}.train_batch",
         parameters="self, data",
     ),
     Seam(
         "worker.infer_batch",
-        "training.worker",
+        "training.care.worker",
         f"{TRAINING_WORKER}.infer_batch",
         parameters="self, data",
     ),
     Seam(
         "oracle.prepare_model_outputs",
-        "training.oracle",
+        "training.care.actor_pooling",
         f"{LM_ENGINE}.prepare_model_outputs",
         parameters="self, output, output_args, micro_batch, logits_processor_func",
     ),
     Seam(
         "a micro-batch without an image is embedded by way of an empty one",
-        "training.text_only",
+        "training.run.text_only",
         "verl.models.transformers.qwen2_vl:qwen2_vl_base_forward",
         fragments=("_get_input_embeds(",),
     ),

@@ -17,7 +17,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "the manager names its worker class",
-        "training.agent_loop",
+        "training.care.agent_loop",
         f"{QUEUE_MANAGER}.__init__",
         fragments=(
             "self.agent_loop_workers_class = AgentLoopWorkerTQ",
@@ -26,7 +26,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "the manager starts the class that it names",
-        "training.agent_loop",
+        "training.care.agent_loop",
         "verl.experimental.agent_loop.agent_loop:AgentLoopManager._init_agent_loop_workers",
         fragments=(
             "self.agent_loop_workers = []",
@@ -44,7 +44,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "a prompt's status follows its sessions",
-        "training.group_worker",
+        "training.run.agent_loop",
         f"{QUEUE_WORKER}._run_prompt",
         fragments=(
             'n = prompt.pop("__rollout_n__", config.n',
@@ -58,7 +58,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "a prompt is published when every session has settled",
-        "training.failures",
+        "training.run.failures",
         f"{QUEUE_WORKER}._run_prompt",
         fragments=(
             "session_errors = await _settle_session_tasks(tasks)",
@@ -67,7 +67,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "a session ends in the postprocess, with its fields",
-        "training.group_worker",
+        "training.run.agent_loop",
         f"{WORKER}._run_agent_loop",
         fragments=(
             "server_manager=self.llm_client",
@@ -77,7 +77,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "the postprocess scores, then puts {uid}_{session}_{index}",
-        "training.group_worker",
+        "training.run.agent_loop",
         f"{QUEUE_WORKER}._agent_loop_postprocess",
         fragments=(
             "await self._compute_score(outputs, kwargs=kwargs)",
@@ -92,7 +92,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "a scored output is left alone",
-        "training.agent_loop",
+        "training.care.agent_loop",
         f"{WORKER}._compute_score",
         fragments=(
             "if final_output.reward_score is None and enable_async_reward",
@@ -103,7 +103,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "rows share columns by what was set",
-        "training.group_stage",
+        "training.care.group_stage",
         "verl.experimental.agent_loop.agent_loop:AgentLoopOutput.as_dict",
         fragments=(
             "self.model_dump(exclude_unset=True)",
@@ -112,31 +112,31 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "group_worker._run_prompt",
-        "training.group_worker",
+        "training.run.agent_loop",
         f"{QUEUE_WORKER}._run_prompt",
         parameters="self, prompt, sampling_params, trajectory, trace",
     ),
     Seam(
         "group_worker._run_agent_loop",
-        "training.group_worker",
+        "training.run.agent_loop",
         f"{QUEUE_WORKER}._run_agent_loop",
         parameters="self, sampling_params, trajectory, agent_name, trace, kwargs",
     ),
     Seam(
         "group_worker._agent_loop_postprocess",
-        "training.group_worker",
+        "training.run.agent_loop",
         f"{QUEUE_WORKER}._agent_loop_postprocess",
         parameters="self, output, validate, kwargs",
     ),
     Seam(
         "agent_loop._compute_score",
-        "training.agent_loop",
+        "training.care.agent_loop",
         f"{QUEUE_WORKER}._compute_score",
         parameters="self, outputs, kwargs",
     ),
     Seam(
         "group_worker._compute_multi_modal_inputs",
-        "training.group_worker",
+        "training.run.agent_loop",
         f"{QUEUE_WORKER}._compute_multi_modal_inputs",
         parameters="self, output, input_ids",
     ),

@@ -73,7 +73,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "metrics read the rewards with the bonus",
-        "training.grpo_care.rows",
+        "training.grpo_care.step",
         f"{TRAINER}._compute_metrics",
         fragments=(
             '"token_level_rewards"',
@@ -180,7 +180,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "verl's rewards are those with the bonus",
-        "training.grpo_care.rows",
+        "training.grpo_care.step",
         "verl.trainer.ppo.metric_utils:compute_data_metrics",
         fragments=('sequence_reward = batch.batch["token_level_rewards"].sum(-1)',),
     ),

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from care_verl.platform.contract import TRIED_VERSIONS
-from care_verl.training.actor_classes import plain_class
+from care_verl.training.run.actor_classes import plain_class
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from care_verl.seams.seam import Seam
 SEAMS: tuple[Seam, ...] = (
     Seam(
         "a server takes the seed that it is given",
-        "training.seeding",
+        "training.run.seeding",
         f"{SERVER}.generate",
         fragments=(
             'sampling_params.setdefault("seed"',
@@ -17,7 +17,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "harvesting.generate",
-        "training.harvesting",
+        "training.care.harvesting",
         "verl.workers.rollout.llm_server:LLMServerClient.generate",
         parameters=(
             "self, request_id, prompt_ids, sampling_params, image_data, video_data, audio_data, "
@@ -98,7 +98,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "a client hands a priority on",
-        "training.agent_loop",
+        "training.care.agent_loop",
         "verl.workers.rollout.llm_server:LLMServerClient.generate",
         fragments=('priority = kwargs.pop("priority", 0)', "**priority_kwargs,"),
     ),

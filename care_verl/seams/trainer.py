@@ -26,13 +26,13 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "the mode selects the replay buffer",
-        "training.run_trainer",
+        "training.run.trainer",
         f"{TRAINER}._build_replay_buffer",
         fragments=('ReplayBuffer if self.trainer_mode == "sync" else ReplayBufferAsync',),
     ),
     Seam(
         "the trainer reads its mode once, before the buffer",
-        "training.run_trainer",
+        "training.run.trainer",
         f"{TRAINER}.__init__",
         fragments=(
             "self.trainer_mode = self.config.trainer.v1.trainer_mode",
@@ -41,13 +41,13 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "which actor the trainer starts",
-        "training.run_trainer",
+        "training.run.trainer",
         f"{TRAINER}._init_resource_pool_mgr",
         fragments=("self.role_worker_mapping[role] = ray.remote(ActorRolloutRefWorker)",),
     ),
     Seam(
         "prompts are drawn in chunks and named",
-        "training.run_trainer",
+        "training.run.trainer",
         f"{TRAINER}._fetch_one_gen_batch",
         fragments=(
             'batch_dict["uid"] = np.array([str(uuid.uuid4())',
@@ -56,7 +56,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "every chunk of a step's prompts passes one method",
-        "training.run_trainer",
+        "training.run.trainer",
         f"{TRAINER}._next_train_batch",
         fragments=(
             "self._fetch_one_gen_batch() for _ in range(",
@@ -65,7 +65,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "one step",
-        "training.trainer",
+        "training.care.trainer",
         f"{TRAINER}._step_once",
         fragments=(
             "self.replay_buffer.sample(",
@@ -78,7 +78,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "the balanced batch is padded to our multiple",
-        "training.trainer",
+        "training.care.trainer",
         f"{TRAINER}._balance_batch",
         fragments=(
             "worker_group._query_dispatch_info(role)",
@@ -92,7 +92,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "what an update is told",
-        "training.trainer",
+        "training.care.trainer",
         f"{TRAINER}._update_actor",
         fragments=(
             '"calculate_entropy": calculate_entropy',
@@ -110,7 +110,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "the order of a step's end",
-        "training.trainer",
+        "training.care.trainer",
         f"{TRAINER}.fit",
         fragments=(
             "self.timing_raw = {}",
@@ -123,7 +123,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "padding is told by a tag",
-        "training.dropping",
+        "training.care.dropping",
         f"{TRAINER}._compute_metrics",
         fragments=(
             'tag.get("is_padding", False)',
@@ -134,7 +134,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "throughput is the tokens of the rows that are left",
-        "training.verl_metrics",
+        "training.run.verl_metrics",
         "verl.trainer.ppo.metric_utils:compute_throughout_metrics",
         fragments=(
             '"perf/total_num_tokens": total_num_tokens',
@@ -143,67 +143,67 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "milliseconds a token are of the rows that are left",
-        "training.verl_metrics",
+        "training.run.verl_metrics",
         "verl.trainer.ppo.metric_utils:compute_timing_metrics",
         fragments=('"gen": num_response_tokens', 'f"timing_per_token_ms/{name}"'),
     ),
     Seam(
         "run_trainer.__init__",
-        "training.run_trainer",
+        "training.run.trainer",
         "verl.trainer.ppo.v1.trainer_sync:PPOTrainerSync.__init__",
         parameters="self, config",
     ),
     Seam(
         "run_trainer.fit",
-        "training.run_trainer",
+        "training.run.trainer",
         f"{TRAINER}.fit",
         parameters="self, agent_loop_manager",
     ),
     Seam(
         "run_trainer._setup",
-        "training.run_trainer",
+        "training.run.trainer",
         f"{TRAINER}._setup",
         parameters="self",
     ),
     Seam(
         "trainer._balance_batch",
-        "training.trainer",
+        "training.care.trainer",
         f"{TRAINER}._balance_batch",
         parameters="self, batch, metrics, logging_prefix, keep_minibatch",
     ),
     Seam(
         "trainer._get_required_batch_multiple",
-        "training.trainer",
+        "training.care.trainer",
         f"{TRAINER}._get_required_batch_multiple",
         parameters="self, dp_size",
     ),
     Seam(
         "trainer._compute_old_log_prob",
-        "training.trainer",
+        "training.care.trainer",
         f"{TRAINER}._compute_old_log_prob",
         parameters="self, batch, metrics",
     ),
     Seam(
         "trainer._compute_advantage",
-        "training.trainer",
+        "training.care.trainer",
         f"{TRAINER}._compute_advantage",
         parameters="self, batch, metrics",
     ),
     Seam(
         "trainer._update_actor",
-        "training.trainer",
+        "training.care.trainer",
         f"{TRAINER}._update_actor",
         parameters="self, batch, metrics",
     ),
     Seam(
         "trainer._compute_metrics",
-        "training.trainer",
+        "training.care.trainer",
         f"{TRAINER}._compute_metrics",
         parameters="self, batch, metrics, timing_raw, global_steps, epoch",
     ),
     Seam(
         "trainer._log_rollout_data",
-        "training.trainer",
+        "training.care.trainer",
         f"{TRAINER}._log_rollout_data",
         parameters="self, batch, timing_raw, rollout_data_dir",
     ),

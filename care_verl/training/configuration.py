@@ -17,7 +17,7 @@ from care_verl.algorithm.settings import SettingsT
 from care_verl.logs import logger_of
 from care_verl.training.fields import HARVEST
 from care_verl.training.refusals import refuse_unsupported
-from care_verl.training.replacement import put
+from care_verl.training.run.replacement import put
 
 logger = logger_of(__name__)
 
@@ -92,7 +92,9 @@ def _expand_rollout(config: DictConfig, care: CareConfig) -> None:
     rollout = config.actor_rollout_ref.rollout
     needed = "the rescue compares rows by them; remove the override"
     put(config, "actor_rollout_ref.rollout.calculate_log_probs", True, needed)
-    rollout.agent.agent_loop_manager_class = "care_verl.training.agent_loop.CareAgentLoopManager"
+    rollout.agent.agent_loop_manager_class = (
+        "care_verl.training.care.agent_loop.CareAgentLoopManager"
+    )
     custom: dict[str, Any] = dict(rollout.get("custom") or {})
     custom[HARVEST] = {
         "think_tag": care.regions.think_tag,

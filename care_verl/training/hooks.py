@@ -24,7 +24,7 @@ from care_verl.training import reward_tokenizer
 
 VALIDATE_PARAMETERS = ["config", "use_reference_policy", "use_critic"]
 RUN_PARAMETERS = ["config", "task_runner_class"]
-_TRAINERS = ("care_verl.training.trainer", "care_verl.training.grpo_care.trainer")
+_TRAINERS = ("care_verl.training.care.trainer", "care_verl.training.grpo_care.trainer")
 
 
 def install() -> None:
@@ -101,7 +101,7 @@ def refuse_unvalidated_runs(module: ModuleType) -> None:
 
 def register_algorithms(module: ModuleType) -> None:
     """The policy loss, and estimator names that only the trainers of this package may compute."""
-    from care_verl.training.policy_loss import care_policy_loss
+    from care_verl.training.care.policy_loss import care_policy_loss
 
     module.register_policy_loss("care")(care_policy_loss)
     module.register_adv_est("care")(_needs_care_trainer)

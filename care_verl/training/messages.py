@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from care_verl.training.dataset import ENCODED
-from care_verl.training.image_digest import pixel_digest
+from care_verl.training.run.image_digest import pixel_digest
 
 MEDIA = ("image", "video", "audio")
 _DATA = ";base64,"

@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from care_verl.algorithm import CareConfig
 from care_verl.rollout.checks import check_rollout_config
-from care_verl.training.misfit import SINGLE_TURN
-from care_verl.training.sampling import two_distributions
+from care_verl.training.care.sampling import two_distributions
+from care_verl.training.run.misfit import SINGLE_TURN
 
 ASYNCHRONOUS = {
     "async_training": "verl.experimental.fully_async_policy",

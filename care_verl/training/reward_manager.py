@@ -11,9 +11,9 @@ from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from care_verl.algorithm import verifiable_reward
+from care_verl.training.chat_template import Tags, opens_rationale
 from care_verl.training.configuration import care_config
 from care_verl.training.grpo_care.configuration import grpo_care_config, is_grpo_care
-from care_verl.training.prompts import Tags, opens_rationale
 from care_verl.verifier import verify
 
 

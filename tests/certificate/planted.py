@@ -17,7 +17,7 @@ from care_verl.certificate.ranks import run_rank
 @contextmanager
 def count_of_each_rank() -> Iterator[None]:
     """|S*| of a rank's own rows in the place of all ranks'."""
-    from care_verl.training import worker
+    from care_verl.training.care import worker
 
     honest = worker.global_row_count
 
@@ -44,7 +44,7 @@ def no_clip() -> Iterator[None]:
 
 @contextmanager
 def _surrogate(change: Callable[[dict[str, Any], int], dict[str, Any]]) -> Iterator[None]:
-    from care_verl.training import policy_loss
+    from care_verl.training.care import policy_loss
 
     honest = policy_loss.clipped_surrogate
 
@@ -58,7 +58,7 @@ def _surrogate(change: Callable[[dict[str, Any], int], dict[str, Any]]) -> Itera
 @contextmanager
 def masks_of_dropped_rows() -> Iterator[None]:
     """Dropped rows keep their masks on their way to the KL."""
-    from care_verl.training import worker
+    from care_verl.training.care import worker
 
     with patch.object(worker, "clear_rows_outside", lambda data: None):
         yield

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from care_verl.algorithm import CareConfig, TokenSpans, region_weights, token_advantages
-from care_verl.training.recording.capture_file import Capture, CapturedRow
+from care_verl.training.care.capture_file import Capture, CapturedRow
 
 VISION = [3, 5, 5, 5, 5, 4]
 """Start of an image, its four tokens, its end, in the embedded vocabulary."""

@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import safe_open, save_file
 
-from care_verl.training.recording import capture_file
-from care_verl.training.recording.capture_file import CaptureError, read_capture, write_capture
+from care_verl.training.care import capture_file
+from care_verl.training.care.capture_file import CaptureError, read_capture, write_capture
 
 from .samples import step
 

@@ -18,7 +18,7 @@ import torch
 
 from care_verl.certificate import reference
 from care_verl.certificate.reference import Symbols, token_advantages, update
-from care_verl.training.recording.capture_file import CapturedRow
+from care_verl.training.care.capture_file import CapturedRow
 
 from .samples import row, spans
 

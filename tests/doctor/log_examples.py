@@ -160,7 +160,7 @@ def trainer() -> str:
 def inactive() -> str:
     from verl.trainer.ppo.core_algos import POLICY_LOSS_REGISTRY
 
-    from care_verl.training.activation import require_active
+    from care_verl.training.run.activation import require_active
 
     kept = POLICY_LOSS_REGISTRY.pop("care")
     try:
@@ -202,13 +202,13 @@ def broken_image() -> str:
 
 
 def no_accuracy() -> str:
-    from care_verl.training.records import read_accuracy
+    from care_verl.training.judged_row import read_accuracy
 
     return raised(lambda: read_accuracy({}, "reward function f of r.py, session 3"))
 
 
 def tools_in_a_row() -> str:
-    from care_verl.training.misfit import require_single_turn
+    from care_verl.training.run.misfit import require_single_turn
 
     return raised(lambda: require_single_turn({"agent_name": "tool_agent"}))
 
@@ -342,7 +342,7 @@ WRITTEN: list[tuple[str, str, str]] = [
     ("too little data for a step", "AssertionError: Train dataloader is empty!", ""),
     (
         "vLLM and the actor disagree",
-        "care_verl.training.parity.ParityError: step 3, row s000003p00001_2_0 ...",
+        "care_verl.training.care.log_prob_parity.ParityError: step 3, row s000003p00001_2_0 ...",
         "",
     ),
     (
@@ -353,12 +353,12 @@ WRITTEN: list[tuple[str, str, str]] = [
     ),
     (
         "a file could not be written",
-        "care_verl.training.disk.UnwritableError: a file of the run could not be written: ...",
+        "care_verl.training.run.disk.UnwritableError: a file of the run could not be written: ...",
         "",
     ),
     (
         "groups failed",
-        "care_verl.training.failures.GroupsFailedError: 17 groups failed in this step, which ends "
+        "care_verl.training.run.failures.GroupsFailedError: 17 groups failed in this step, which ends "
         "the run; the first: ...",
         "",
     ),
@@ -371,7 +371,7 @@ WRITTEN: list[tuple[str, str, str]] = [
     ),
     (
         "a process of the run died",
-        "care_verl.training.liveness.RunActorDiedError: agent-loop worker 0 died, so this step can",
+        "care_verl.training.run.liveness.RunActorDiedError: agent-loop worker 0 died, so this step can",
         "",
     ),
 ]

@@ -77,7 +77,7 @@ when_imported('vllm.v1.engine.core_client', change)
     padded = the_error(findings, "seam 'the balanced batch is padded to our multiple'")
     assert "has no attribute '_balance_batch'" in padded.found
     told = the_error(findings, "seam 'what an update is told'", '\'"calculate_entropy": calc')
-    assert told.change.endswith("adapt care_verl.training.trainer")
+    assert told.change.endswith("adapt care_verl.training.care.trainer")
     the_error(findings, "seam 'trainer._update_actor'", "takes (self, batch, metrics, timing_raw")
     assert all("verl 0.9.1" in each.change for each in findings)
 

@@ -14,7 +14,7 @@ import psutil
 import torch
 from safetensors.torch import load_file
 
-from care_verl.training.recording.capture_file import CapturedRow, read_capture
+from care_verl.training.care.capture_file import CapturedRow, read_capture
 
 from .faults import SMALL
 from .moments import Moment, Moments

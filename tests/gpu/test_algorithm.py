@@ -17,7 +17,7 @@ from care_verl.algorithm import (
     clipped_surrogate,
     token_advantages,
 )
-from care_verl.training.policy_loss import care_policy_loss
+from care_verl.training.care.policy_loss import care_policy_loss
 from tests.algorithm.oracle import Row, random_rows, reference
 
 from .devices import on_each_device

@@ -23,8 +23,10 @@ class Sample:
         return total * 2
 
 
-ORDER = Seam("order", "training.trainer", f"{__name__}:Sample.method", ("first +", "return total"))
-TAKEN = Seam("taken", "training.worker", ORDER.target, parameters="self, first, second")
+ORDER = Seam(
+    "order", "training.care.trainer", f"{__name__}:Sample.method", ("first +", "return total")
+)
+TAKEN = Seam("taken", "training.care.worker", ORDER.target, parameters="self, first, second")
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def test_what_is_as_known_has_no_fault() -> None:
 def test_fragments_in_another_order() -> None:
     turned = replace(ORDER, fragments=ORDER.fragments[::-1])
     assert turned.fault() == (
-        f"seam 'order', used by care_verl.training.trainer: {__name__}.Sample.method has no "
+        f"seam 'order', used by care_verl.training.care.trainer: {__name__}.Sample.method has no "
         "'first +' behind 'return total'"
     )
 
@@ -53,7 +55,7 @@ def test_a_fragment_is_not_found_twice_in_one_place() -> None:
 def test_other_parameters(changed: Callable[[object], None]) -> None:
     changed(lambda self, first: first)
     assert "takes (self, first); known is (self, first, second)" in str(TAKEN.fault())
-    assert TAKEN.remedy.endswith("adapt care_verl.training.worker")
+    assert TAKEN.remedy.endswith("adapt care_verl.training.care.worker")
 
 
 def test_a_wrapper_is_looked_through(changed: Callable[[object], None]) -> None:

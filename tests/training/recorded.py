@@ -17,8 +17,8 @@ from care_verl.algorithm import CareConfig, RgrConfig
 from care_verl.records.files import RunRecord
 from care_verl.training.dataset import ENCODED
 from care_verl.training.fields import CARE, EMBEDDING, RGR_SKIPPED
+from care_verl.training.judged_row import JudgedRow, RowRecord
 from care_verl.training.recording.recorder import Recorder
-from care_verl.training.records import JudgedRow, RowRecord
 
 from .samples import WELL_FORMED, MemoryQueue, record
 from .trainers import batch_config, care_trainer, workers

@@ -14,11 +14,11 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopO
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from care_verl.algorithm import TagSpec, TokenSpans, token_spans
-from care_verl.training.failures import CAUSE, ENDS_RUN, REPORTS
+from care_verl.training.care.step import StepRows
 from care_verl.training.fields import CARE, EMBEDDING
-from care_verl.training.grpo_care.rows import AnsweredRow
-from care_verl.training.records import RowRecord
-from care_verl.training.rows import StepRows
+from care_verl.training.grpo_care.step import AnsweredRow
+from care_verl.training.judged_row import RowRecord
+from care_verl.training.run.failures import CAUSE, ENDS_RUN, REPORTS
 
 WELL_FORMED = (b"<think>", b"a", b"b", b"</think>", b"<answer>", b"7", b"</answer>", b"")
 """Eight tokens: rationale [1, 3), answer [5, 6), end of sequence at 7."""

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 from verl.workers.rollout.replica import TokenOutput
 
-from care_verl.training.agent_loop import CareAgentLoopWorker
+from care_verl.training.care.agent_loop import CareAgentLoopWorker
 from care_verl.training.fields import (
     CARE,
     EMBEDDING,
@@ -26,7 +26,7 @@ from care_verl.training.fields import (
     TIME_LIMIT,
     TIMED_OUT,
 )
-from care_verl.training.group_worker import GroupWorker
+from care_verl.training.run.agent_loop import GroupWorker
 
 from .samples import MemoryQueue, agent_output
 

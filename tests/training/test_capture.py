@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from transfer_queue import KVBatchMeta
 
 from care_verl.algorithm import CaptureConfig, CareConfig
-from care_verl.training.recording.capture_file import Capture, read_capture
+from care_verl.training.care.capture_file import Capture, read_capture
 
 from .samples import MemoryQueue
 from .trainers import batch_config, care_trainer, sampled, workers

@@ -20,10 +20,10 @@ import verl.trainer.ppo.v1  # noqa: F401  # CARE's trainer is imported at its en
 from omegaconf import OmegaConf
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 
+from care_verl.training.care.trainer import CareTrainer
 from care_verl.training.checkpointing import manifest
 from care_verl.training.checkpointing.checkpoints import TRACKER, CheckpointError, Checkpoints
 from care_verl.training.checkpointing.saving import resuming_whole, whole_save
-from care_verl.training.trainer import CareTrainer
 
 FILES = {"actor/model_world_size_1_rank_0.pt": b"weights", "actor/optim.pt": b"", "data.pt": b"17"}
 

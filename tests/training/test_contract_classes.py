@@ -20,12 +20,15 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
 from verl.workers.rollout.replica import RolloutReplicaRegistry
 
-from care_verl.training import agent_loop, group_worker, run_trainer, run_worker, trainer, worker
-from care_verl.training.actor_classes import plain_class
+from care_verl.training.care import agent_loop, trainer, worker
+from care_verl.training.care.policy_loss import care_policy_loss
 from care_verl.training.configuration import ESTIMATOR, POLICY_LOSS, TRAINER_MODE
-from care_verl.training.policy_loss import care_policy_loss
 from care_verl.training.recipes import RecipeSearchPath
 from care_verl.training.reward_manager import CareRewardManager
+from care_verl.training.run import agent_loop as run_agent_loop
+from care_verl.training.run import trainer as run_trainer
+from care_verl.training.run import worker as run_worker
+from care_verl.training.run.actor_classes import plain_class
 
 WORKER_TQ = plain_class(AgentLoopWorkerTQ)
 
@@ -34,15 +37,15 @@ def test_plain_classes_stand_behind_the_actor_classes() -> None:
     """Ray forbids to subclass an actor class; these are what CARE subclasses or recognises."""
     assert WORKER_TQ.__name__ == "AgentLoopWorkerTQ"
     assert issubclass(WORKER_TQ, AgentLoopWorker)
-    assert group_worker.GroupWorker.__mro__[1] is WORKER_TQ
+    assert run_agent_loop.GroupWorker.__mro__[1] is WORKER_TQ
     assert plain_class(ray.remote(ActorRolloutRefWorker)) is ActorRolloutRefWorker
 
 
 @pytest.mark.parametrize(
     ("ours", "base"),
     [
-        (group_worker.GroupWorker, WORKER_TQ),
-        (agent_loop.CareAgentLoopWorker, group_worker.GroupWorker),
+        (run_agent_loop.GroupWorker, WORKER_TQ),
+        (agent_loop.CareAgentLoopWorker, run_agent_loop.GroupWorker),
         (run_trainer.RunTrainer, PPOTrainerSync),
         (trainer.CareTrainer, PPOTrainerSync),
         (run_worker.RunTrainingWorker, TrainingWorker),

@@ -15,7 +15,7 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.utils import tensordict_utils as tu
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
-from care_verl.training import worker
+from care_verl.training.care import worker
 from care_verl.training.queue_rows import plain
 from care_verl.training.recording import held_step
 

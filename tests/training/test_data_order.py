@@ -17,8 +17,8 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 from verl.trainer.ppo.utils import create_rl_sampler
 from verl.utils.dataset.rl_dataset import collate_fn
 
-from care_verl.training.prompt_ids import PromptIds
-from care_verl.training.trainer import CareTrainer
+from care_verl.training.care.trainer import CareTrainer
+from care_verl.training.run.prompt_names import PromptIds
 
 ROWS = [{"raw_prompt": f"question {number}"} for number in range(10)]
 STEPS = 8

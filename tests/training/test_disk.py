@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from care_verl.training.disk import UnwritableError, explaining_disks
+from care_verl.training.run.disk import UnwritableError, explaining_disks
 
 
 def test_a_full_disk_names_the_runs_folders(

@@ -14,7 +14,8 @@ import ray
 import transfer_queue
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
-from care_verl.training.failures import (
+from care_verl.training.judged_row import NoEmbeddingError
+from care_verl.training.run.failures import (
     CAUSE,
     REPORTS,
     FailedGroups,
@@ -23,8 +24,7 @@ from care_verl.training.failures import (
     one_line,
     report_misfit,
 )
-from care_verl.training.misfit import MisfitError
-from care_verl.training.records import NoEmbeddingError
+from care_verl.training.run.misfit import MisfitError
 
 
 class Queue:

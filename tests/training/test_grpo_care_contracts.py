@@ -20,9 +20,11 @@ from verl.workers.config import ActorConfig
 from verl.workers.config.actor import PolicyLossConfig
 from verl.workers.utils.losses import ppo_loss
 
-from care_verl.training import group_worker, run_trainer, run_worker
 from care_verl.training.grpo_care import agent_loop, trainer, worker
 from care_verl.training.grpo_care.configuration import ESTIMATOR, NO_SECOND_CLIP, TRAINER_MODE
+from care_verl.training.run import agent_loop as run_agent_loop
+from care_verl.training.run import trainer as run_trainer
+from care_verl.training.run import worker as run_worker
 
 from .samples import nested
 
@@ -34,7 +36,7 @@ Composed = Callable[..., DictConfig]
     [
         (
             agent_loop.GrpoCareAgentLoopWorker,
-            group_worker.GroupWorker,
+            run_agent_loop.GroupWorker,
             {"_answered"},
         ),
         (trainer.GrpoCareTrainer, PPOTrainerSync, {"_score"}),

@@ -17,9 +17,9 @@ from transfer_queue import KVBatchMeta
 from care_verl.algorithm.consistency_config import GrpoCareConfig, GrpoCareRecordsConfig
 from care_verl.records.files import RunRecord
 from care_verl.records.schema import ROW
-from care_verl.training.disk import UnwritableError, explaining_disks
-from care_verl.training.grpo_care.rows import GRPO_CARE, AnsweredRow
+from care_verl.training.grpo_care.step import GRPO_CARE, AnsweredRow
 from care_verl.training.recording.recorder import recording
+from care_verl.training.run.disk import UnwritableError, explaining_disks
 
 from .recorded import by_name, columns, full_disk, png, run_config
 from .samples import WELL_FORMED, MemoryQueue, answered

@@ -14,10 +14,10 @@ from omegaconf import OmegaConf
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 
 from care_verl.algorithm import TagSpec, token_spans
-from care_verl.training.group_worker import GroupWorker
 from care_verl.training.grpo_care.agent_loop import GrpoCareAgentLoopWorker
-from care_verl.training.grpo_care.rows import GRPO_CARE, AnsweredRow, read_share
-from care_verl.training.misfit import MisfitError
+from care_verl.training.grpo_care.step import GRPO_CARE, AnsweredRow, read_share
+from care_verl.training.run.agent_loop import GroupWorker
+from care_verl.training.run.misfit import MisfitError
 
 from .samples import MALFORMED, WELL_FORMED, MemoryQueue, agent_output
 

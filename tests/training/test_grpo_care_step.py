@@ -18,10 +18,10 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from care_verl.algorithm.consistency_config import GrpoCareConfig
-from care_verl.training.actor_classes import plain_class
-from care_verl.training.grpo_care.rows import GRPO_CARE, AnsweredRow, ScoredStep
+from care_verl.training.grpo_care.step import GRPO_CARE, AnsweredRow, ScoredStep
 from care_verl.training.grpo_care.trainer import GrpoCareTrainer
 from care_verl.training.grpo_care.worker import GrpoCareActorRolloutRefWorker
+from care_verl.training.run.actor_classes import plain_class
 from tests.validation import validate
 
 from .samples import MemoryQueue, answered

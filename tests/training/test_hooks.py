@@ -21,7 +21,7 @@ from verl.trainer.ppo.v1.trainer_base import TRAINER_REGISTRY
 from verl.workers.rollout.replica import RolloutReplicaRegistry
 
 from care_verl.training import hooks
-from care_verl.training.activation import require_active
+from care_verl.training.run.activation import require_active
 
 Composed = Callable[..., DictConfig]
 
@@ -111,7 +111,7 @@ def test_installing_again_changes_nothing() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "first", ["verl", "care_verl.training.trainer", "care_verl.training.grpo_care.trainer"]
+    "first", ["verl", "care_verl.training.care.trainer", "care_verl.training.grpo_care.trainer"]
 )
 def test_both_trainers_are_registered_whatever_is_imported_first(first: str) -> None:
     """In a process of its own."""
@@ -122,7 +122,7 @@ def test_both_trainers_are_registered_whatever_is_imported_first(first: str) -> 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     registered = set(done.stdout.splitlines()[-1].split())
-    assert registered == {"care_verl.training.trainer", "care_verl.training.grpo_care.trainer"}
+    assert registered == {"care_verl.training.care.trainer", "care_verl.training.grpo_care.trainer"}
 
 
 def test_an_active_plugin_is_recognised() -> None:
@@ -146,8 +146,8 @@ def test_an_inactive_plugin_is_named(
 @pytest.mark.parametrize(
     "build",
     [
-        "care_verl.training.worker.CareActorRolloutRefWorker",
-        "care_verl.training.agent_loop.CareAgentLoopWorker",
+        "care_verl.training.care.worker.CareActorRolloutRefWorker",
+        "care_verl.training.care.agent_loop.CareAgentLoopWorker",
     ],
 )
 def test_actors_ask_before_they_start(monkeypatch: pytest.MonkeyPatch, build: str) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import ray
 
-from care_verl.training import liveness
-from care_verl.training.liveness import (
+from care_verl.training.run import liveness
+from care_verl.training.run.liveness import (
     PING_SECONDS,
     ActorPings,
     RunActorDiedError,

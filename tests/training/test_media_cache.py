@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from care_verl.training.media_cache import MediaCache, byte_count
+from care_verl.training.run.media_cache import MediaCache, byte_count
 
 
 class Processor:

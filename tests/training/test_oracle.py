@@ -14,14 +14,14 @@ import torch
 from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 
-from care_verl.training.cross_check import (
+from care_verl.training.care.actor_pooling import OraclePooling, pool_positions
+from care_verl.training.care.cross_check import (
     embedding_distance,
     measured_distance,
     put_ranges,
     rationale_range,
 )
 from care_verl.training.fields import ORACLE, RATIONALE_RANGE
-from care_verl.training.oracle import OraclePooling, pool_positions
 
 from .samples import MALFORMED, WELL_FORMED, MemoryQueue, record, spans_of, step_rows
 

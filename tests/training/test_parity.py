@@ -18,12 +18,12 @@ from verl.utils import tensordict_utils as tu
 from verl.workers.engine_workers import TrainingWorker
 
 from care_verl.algorithm import CareConfig, ParityConfig
+from care_verl.training.care.log_prob_parity import ParityError, checked_parity
+from care_verl.training.care.policy_loss import RATIO
+from care_verl.training.care.sampling import two_distributions
+from care_verl.training.care.trainer import CareTrainer
+from care_verl.training.care.worker import CareTrainingWorker
 from care_verl.training.fields import IN_S_STAR
-from care_verl.training.parity import ParityError, checked_parity
-from care_verl.training.policy_loss import RATIO
-from care_verl.training.sampling import two_distributions
-from care_verl.training.trainer import CareTrainer
-from care_verl.training.worker import CareTrainingWorker
 
 from .samples import MemoryQueue, record, step_rows
 

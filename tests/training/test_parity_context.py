@@ -30,8 +30,8 @@ from care_verl.algorithm import (
 )
 from care_verl.data.embedded.charts import render
 from care_verl.data.embedded.generator import example
-from care_verl.training.group_stage import reflected_output
-from care_verl.training.reflection import ReflectionPrompts
+from care_verl.training.care.group_stage import reflected_output
+from care_verl.training.care.reflection_prompts import ReflectionPrompts
 from care_verl.vocabulary import vocab_bytes
 
 from .samples import agent_output

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
-from care_verl.training import polling
+from care_verl.training.run import polling
 
 
 def buffer_that_looks(monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> Any:

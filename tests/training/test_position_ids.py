@@ -8,7 +8,7 @@ from tensordict import TensorDict
 from transfer_queue.storage.managers.simple_storage_manager import AsyncSimpleStorageManager
 from verl.utils.tensordict_utils import maybe_fix_3d_position_ids
 
-from care_verl.training.position_ids import FIELD, join_along_tokens
+from care_verl.training.run.position_ids import FIELD, join_along_tokens
 
 AXES = 4
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import transfer_queue.interface
 
-from care_verl.training import queue_watch
-from care_verl.training.liveness import RunActorDiedError
-from care_verl.training.queue_watch import queue_actors, watching_queue
+from care_verl.training.run import queue_watch
+from care_verl.training.run.liveness import RunActorDiedError
+from care_verl.training.run.queue_watch import queue_actors, watching_queue
 
 
 class Pings:

@@ -14,8 +14,8 @@ import torch
 import torch.distributed
 import torch.multiprocessing
 
-from care_verl.training.policy_loss import care_policy_loss
-from care_verl.training.worker import global_row_count
+from care_verl.training.care.policy_loss import care_policy_loss
+from care_verl.training.care.worker import global_row_count
 
 ROWS, TOKENS, FEATURES = 12, 5, 3
 

@@ -10,9 +10,9 @@ from omegaconf import DictConfig
 
 from care_verl.algorithm import CareConfig, RecordsConfig
 from care_verl.records.files import RunRecord
-from care_verl.training.disk import UnwritableError, explaining_disks
 from care_verl.training.recording import recorder as recorder_module
 from care_verl.training.recording.recorder import recording
+from care_verl.training.run.disk import UnwritableError, explaining_disks
 
 from .recorded import (
     CARE_K2,

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from care_verl.training.misfit import MisfitError
-from care_verl.training.records import (
+from care_verl.training.judged_row import (
     NoEmbeddingError,
     RowRecord,
     as_embedding,
@@ -24,6 +23,7 @@ from care_verl.training.records import (
     response_logp,
     reward_name,
 )
+from care_verl.training.run.misfit import MisfitError
 
 from .samples import MALFORMED, WELL_FORMED, record, spans_of
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from care_verl.training.replacement import verl_default
+from care_verl.training.run.replacement import verl_default
 from tests.validation import validate
 
 Composed = Callable[..., DictConfig]

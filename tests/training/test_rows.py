@@ -13,10 +13,10 @@ import torch
 from transfer_queue import KVBatchMeta
 
 from care_verl.algorithm import CareConfig
-from care_verl.training.dropping import drop_rows, padding_rows
+from care_verl.training.care.dropping import drop_rows, padding_rows
+from care_verl.training.care.step import StepRows
 from care_verl.training.fields import CARE, RGR_SKIPPED
-from care_verl.training.records import RowRecord
-from care_verl.training.rows import StepRows
+from care_verl.training.judged_row import RowRecord
 
 from .samples import MemoryQueue, record, step_rows
 

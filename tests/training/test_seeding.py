@@ -15,9 +15,9 @@ from verl.utils.config import validate_config
 
 from care_verl.algorithm import CareConfig
 from care_verl.algorithm.draws import decoding_seed
-from care_verl.training.prompt_ids import PromptIds
-from care_verl.training.seeding import Seeding, seed_of_turn
-from care_verl.training.trainer import CareTrainer
+from care_verl.training.care.trainer import CareTrainer
+from care_verl.training.run.prompt_names import PromptIds
+from care_verl.training.run.seeding import Seeding, seed_of_turn
 
 SAMPLING = {"temperature": 1.0, "logprobs": True}
 

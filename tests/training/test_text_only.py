@@ -17,7 +17,7 @@ from verl.models.transformers import monkey_patch, qwen2_vl
 
 from care_verl.data.embedded.model import build_model
 from care_verl.platform.contract import ContractError
-from care_verl.training.text_only import MODULE, run_without_images
+from care_verl.training.run.text_only import MODULE, run_without_images
 
 TEXT = torch.tensor([[40, 41, 42, 43, 44]])
 GRID = torch.tensor([[1, 4, 4]])
@@ -75,5 +75,5 @@ def test_another_function_of_verl_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_verl_imports_the_patched_module_with_the_model_alone() -> None:
     """A process that starts no such model does not import it, and goes without the patch."""
-    code = f"import sys, care_verl.training.run_worker; sys.exit('{MODULE}' in sys.modules)"
+    code = f"import sys, care_verl.training.run.worker; sys.exit('{MODULE}' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from care_verl.algorithm import CareConfig
+from care_verl.training.care.step import StepRows
+from care_verl.training.care.token_credit import credit_fields, no_credit, unpaid_answers
 from care_verl.training.fields import IN_S_STAR
-from care_verl.training.rows import StepRows
-from care_verl.training.token_credit import credit_fields, no_credit, unpaid_answers
 
 from .samples import MALFORMED, WELL_FORMED, record, spans_of, step_rows
 

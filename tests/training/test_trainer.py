@@ -22,15 +22,15 @@ from verl.utils.config import validate_config
 from verl.workers.engine_workers import TrainingWorker
 
 from care_verl.algorithm import CareConfig
-from care_verl.training.actor_classes import plain_class
 from care_verl.training.batching import data_parallel_size, rows_multiple
-from care_verl.training.dropping import drop_rows
-from care_verl.training.failures import failed_groups_limit
+from care_verl.training.care.dropping import drop_rows
+from care_verl.training.care.policy_loss import CLIPPED, RATIO, TRAINED, clip_rate, skipped_updates
+from care_verl.training.care.trainer import CareTrainer
+from care_verl.training.care.worker import CareActorRolloutRefWorker, CareTrainingWorker
 from care_verl.training.fields import IN_S_STAR
-from care_verl.training.policy_loss import CLIPPED, RATIO, TRAINED, clip_rate, skipped_updates
 from care_verl.training.queue_rows import MASKS
-from care_verl.training.trainer import CareTrainer
-from care_verl.training.worker import CareActorRolloutRefWorker, CareTrainingWorker
+from care_verl.training.run.actor_classes import plain_class
+from care_verl.training.run.failures import failed_groups_limit
 
 from .samples import MemoryQueue, record, step_rows
 from .trainers import batch_config, care_trainer, sampled, workers

@@ -12,9 +12,9 @@ from transfer_queue import KVBatchMeta
 
 from care_verl.algorithm import CareConfig
 from care_verl.algorithm.consistency_config import GrpoCareConfig
+from care_verl.training.care.trainer import CareTrainer
 from care_verl.training.fields import CARE, EMBEDDING
 from care_verl.training.grpo_care.trainer import GrpoCareTrainer
-from care_verl.training.trainer import CareTrainer
 
 from .samples import MemoryQueue, record
 

@@ -14,8 +14,8 @@ from omegaconf import DictConfig, open_dict
 from care_verl.logs import logger_of
 from care_verl.training.checkpointing.checkpoints import CheckpointError, Checkpoints
 from care_verl.training.checkpointing.manifest import MANIFEST, problem
-from care_verl.training.disk import existing_part
-from care_verl.training.liveness import RunActorDiedError
+from care_verl.training.run.disk import existing_part
+from care_verl.training.run.liveness import RunActorDiedError
 
 logger = logger_of(__name__)
 

@@ -17,7 +17,7 @@ from care_verl.training.configuration import (
     settings_of,
 )
 from care_verl.training.grpo_care.refusals import refuse_unsupported
-from care_verl.training.replacement import put
+from care_verl.training.run.replacement import put
 
 logger = logger_of(__name__)
 

@@ -18,9 +18,10 @@ from verl.trainer.ppo.v1.trainer_base import register_trainer
 
 from care_verl.logs import logger_of
 from care_verl.training.batching import data_parallel_size
-from care_verl.training.dropping import deal_order
+from care_verl.training.care.dropping import deal_order
+from care_verl.training.grpo_care.columns import grpo_care_rows
 from care_verl.training.grpo_care.configuration import TRAINER_MODE, grpo_care_config
-from care_verl.training.grpo_care.rows import (
+from care_verl.training.grpo_care.step import (
     Fields,
     ScoredStep,
     log_prob_distance,
@@ -29,8 +30,7 @@ from care_verl.training.grpo_care.rows import (
 )
 from care_verl.training.grpo_care.worker import GrpoCareActorRolloutRefWorker
 from care_verl.training.queue_rows import copy_as_padding, plain, put_by_key
-from care_verl.training.recording.grpo_care_rows import grpo_care_rows
-from care_verl.training.run_trainer import RunTrainer
+from care_verl.training.run.trainer import RunTrainer
 
 logger = logger_of(__name__)
 

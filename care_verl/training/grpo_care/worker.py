@@ -11,7 +11,7 @@ from verl.single_controller.base.decorator import Dispatch, register
 
 from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.training.grpo_care.moving_reference import MovingReference, counting
-from care_verl.training.run_worker import RunActorRolloutRefWorker
+from care_verl.training.run.worker import RunActorRolloutRefWorker
 
 FOLDER = "reference"
 """In the folder of a step's checkpoint, beside verl's `actor`."""

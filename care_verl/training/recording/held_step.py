@@ -15,8 +15,8 @@ import transfer_queue as tq
 from torch import Tensor
 from transfer_queue import KVBatchMeta
 
+from care_verl.training.judged_row import JudgedRow
 from care_verl.training.queue_rows import plain
-from care_verl.training.records import JudgedRow
 
 ROW_FIELDS = ["responses", "metrics"]
 PROMPT_FIELDS = ["prompts", "raw_prompt", "reward_model", "data_source", "index"]

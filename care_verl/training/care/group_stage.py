@@ -16,8 +16,8 @@ from verl.workers.rollout.replica import TokenOutput
 
 from care_verl.algorithm import CareConfig, GroupPlan, plan_group
 from care_verl.training.fields import CARE, EMBEDDING, EMBEDDING_TOKENS
-from care_verl.training.group_worker import Group
-from care_verl.training.records import RowRecord
+from care_verl.training.judged_row import RowRecord
+from care_verl.training.run.agent_loop import Group
 
 
 @dataclass(frozen=True)

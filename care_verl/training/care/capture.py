@@ -18,10 +18,10 @@ from transfer_queue import KVBatchMeta
 
 from care_verl.algorithm import CareAdvantages, CareConfig
 from care_verl.algorithm.selection import KINDS
+from care_verl.training.care.capture_file import Capture, CapturedRow, write_capture
+from care_verl.training.care.step import StepRows
+from care_verl.training.care.token_credit import Fields
 from care_verl.training.queue_rows import plain
-from care_verl.training.recording.capture_file import Capture, CapturedRow, write_capture
-from care_verl.training.rows import StepRows
-from care_verl.training.token_credit import Fields
 
 LOSS_SETTINGS = ("entropy_coeff", "kl_loss_type", "loss_agg_mode")
 _BEFORE_THE_DROP = [

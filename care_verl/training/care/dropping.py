@@ -9,8 +9,8 @@ import transfer_queue as tq
 from torch import Tensor
 from transfer_queue import KVBatchMeta
 
+from care_verl.training.care.step import StepRows
 from care_verl.training.queue_rows import clear_masks, copy_as_padding
-from care_verl.training.rows import StepRows
 
 
 def drop_rows(

@@ -6,7 +6,7 @@ import math
 from functools import partial
 
 from care_verl.algorithm.selection import kind_of
-from care_verl.training.grpo_care.rows import ScoredStep, group_of
+from care_verl.training.grpo_care.step import ScoredStep, group_of
 from care_verl.training.recording.held_step import RecordedRows, Row
 
 

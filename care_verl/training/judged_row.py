@@ -11,7 +11,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from care_verl.algorithm import TokenSpans
-from care_verl.training.misfit import MisfitError
+from care_verl.training.run.misfit import MisfitError
 
 ORIGINAL = -1
 NUMBERS = (bool, int, float, np.integer, np.floating, np.bool_)

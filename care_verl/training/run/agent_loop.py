@@ -15,12 +15,12 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopWorkerTQ
 
 from care_verl.logs import logger_of
-from care_verl.training.activation import require_active
-from care_verl.training.actor_classes import plain_class
-from care_verl.training.failures import discard_group, one_line, report_misfit
-from care_verl.training.media_cache import MediaCache
-from care_verl.training.misfit import FIRST_PROMPTS, FirstRows, MisfitError, require_single_turn
-from care_verl.training.seeding import Seeding
+from care_verl.training.run.activation import require_active
+from care_verl.training.run.actor_classes import plain_class
+from care_verl.training.run.failures import discard_group, one_line, report_misfit
+from care_verl.training.run.media_cache import MediaCache
+from care_verl.training.run.misfit import FIRST_PROMPTS, FirstRows, MisfitError, require_single_turn
+from care_verl.training.run.seeding import Seeding
 from care_verl.vocabulary import end_token_ids, piece_of, vocab_bytes
 
 logger = logger_of(__name__)

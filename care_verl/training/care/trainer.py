@@ -20,20 +20,20 @@ from verl.utils.py_functional import rename_dict
 
 from care_verl.logs import logger_of
 from care_verl.training.batching import data_parallel_size, num_mini_batches, rows_multiple
+from care_verl.training.care.capture import StepCapture
+from care_verl.training.care.columns import care_rows
+from care_verl.training.care.cross_check import measured_distance, put_ranges
+from care_verl.training.care.dropping import deal_order, drop_rows
+from care_verl.training.care.log_prob_parity import checked_parity
+from care_verl.training.care.policy_loss import clip_rate, skipped_updates
+from care_verl.training.care.sampling import two_distributions
+from care_verl.training.care.step import StepRows
+from care_verl.training.care.token_credit import Fields, credit_fields, no_credit, unpaid_answers
+from care_verl.training.care.worker import CareActorRolloutRefWorker
 from care_verl.training.configuration import TRAINER_MODE, care_config
-from care_verl.training.cross_check import measured_distance, put_ranges
-from care_verl.training.dropping import deal_order, drop_rows
-from care_verl.training.parity import checked_parity
-from care_verl.training.policy_loss import clip_rate, skipped_updates
 from care_verl.training.queue_rows import plain, put_by_key
-from care_verl.training.recording.capture import StepCapture
-from care_verl.training.recording.care_rows import care_rows
-from care_verl.training.rows import StepRows
-from care_verl.training.run_trainer import RunTrainer
-from care_verl.training.sampling import two_distributions
-from care_verl.training.token_credit import Fields, credit_fields, no_credit, unpaid_answers
-from care_verl.training.verl_metrics import UPDATED, put_right
-from care_verl.training.worker import CareActorRolloutRefWorker
+from care_verl.training.run.trainer import RunTrainer
+from care_verl.training.run.verl_metrics import UPDATED, put_right
 
 logger = logger_of(__name__)
 

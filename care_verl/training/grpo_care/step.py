@@ -17,7 +17,7 @@ from care_verl.algorithm.consistency import (
 )
 from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.algorithm.spans import Span
-from care_verl.training.records import NUMBERS, JudgedRow, fault_of, reported_accuracy
+from care_verl.training.judged_row import NUMBERS, JudgedRow, fault_of, reported_accuracy
 from care_verl.verifier import UNDECIDED, UNREADABLE_GOLD
 
 GRPO_CARE = "grpo_care"

@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from transfer_queue import KVBatchMeta
 
+from care_verl.training.care.step import StepRows
 from care_verl.training.fields import ORACLE, RATIONALE_RANGE
+from care_verl.training.judged_row import ORIGINAL, RowRecord
 from care_verl.training.queue_rows import put_by_key
-from care_verl.training.records import ORIGINAL, RowRecord
-from care_verl.training.rows import StepRows
 
 
 def rationale_range(record: RowRecord, prompt_len: int, response_len: int) -> Tensor:

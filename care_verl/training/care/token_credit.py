@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from care_verl.algorithm import CareConfig, region_weights, token_advantages
+from care_verl.training.care.step import StepRows
 from care_verl.training.fields import IN_S_STAR
-from care_verl.training.rows import StepRows
 
 Fields = dict[str, Tensor]
 

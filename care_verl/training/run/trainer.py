@@ -21,16 +21,16 @@ from verl.utils import tensordict_utils as tu
 from care_verl.algorithm import RecordsConfig
 from care_verl.logs import logger_of
 from care_verl.training.checkpointing.saving import DeferredCallback, resuming_whole, whole_save
-from care_verl.training.disk import explaining_disks
-from care_verl.training.failures import FailedGroups, failed_groups_limit
-from care_verl.training.liveness import ActorPings, check_while_polling, named
-from care_verl.training.polling import pace_polling
-from care_verl.training.prompt_ids import PromptIds
+from care_verl.training.judged_row import NoEmbeddingError
 from care_verl.training.queue_rows import rows_in_queue
-from care_verl.training.queue_watch import watching_queue
 from care_verl.training.recording.recorder import Recorder, recording
-from care_verl.training.records import NoEmbeddingError
-from care_verl.training.run_worker import RunActorRolloutRefWorker, our_workers
+from care_verl.training.run.disk import explaining_disks
+from care_verl.training.run.failures import FailedGroups, failed_groups_limit
+from care_verl.training.run.liveness import ActorPings, check_while_polling, named
+from care_verl.training.run.polling import pace_polling
+from care_verl.training.run.prompt_names import PromptIds
+from care_verl.training.run.queue_watch import watching_queue
+from care_verl.training.run.worker import RunActorRolloutRefWorker, our_workers
 
 logger = logger_of(__name__)
 

@@ -9,10 +9,10 @@ from functools import partial
 from torch import Tensor
 
 from care_verl.algorithm import KINDS, ROLES, CareAdvantages, CareConfig
+from care_verl.training.care.step import StepRows
 from care_verl.training.fields import RGR_SKIPPED
+from care_verl.training.judged_row import ORIGINAL, RowRecord
 from care_verl.training.recording.held_step import RecordedRows, Row
-from care_verl.training.records import ORIGINAL, RowRecord
-from care_verl.training.rows import StepRows
 
 
 def care_rows(rows: StepRows, result: CareAdvantages, care: CareConfig) -> RecordedRows:

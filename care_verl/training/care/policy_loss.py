@@ -1,7 +1,7 @@
 """Eq. 12 as a verl policy loss.
 
 `advantages` already holds the per-token advantages a_{i,t} of Eq. 11, and `global_batch_size`
-is |S*| of the whole mini-batch over all ranks (`care_verl.training.worker`). verl averages
+is |S*| of the whole mini-batch over all ranks (`care_verl.training.care.worker`). verl averages
 gradients over data-parallel ranks, hence the factor `dp_size`.
 """
 
@@ -45,7 +45,7 @@ def care_policy_loss(
     if num_rows is None:
         raise RuntimeError(
             "the CARE loss got no global_batch_size (|S*|): it must be run by "
-            "care_verl.training.worker.CareTrainingWorker, which counts it over all ranks"
+            "care_verl.training.care.worker.CareTrainingWorker, which counts it over all ranks"
         )
     loss, stats = clipped_surrogate(
         log_prob,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from care_verl.training.fields import HARVEST
-from care_verl.training.seeding import SeededClient
+from care_verl.training.run.seeding import SeededClient
 
 
 class HarvestingClient(SeededClient):

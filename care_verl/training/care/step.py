@@ -12,8 +12,8 @@ from torch import Tensor
 
 from care_verl.algorithm import CareAdvantages, CareConfig, care_advantages, care_metrics
 from care_verl.training.fields import CARE, EMBEDDING, RGR_SKIPPED
-from care_verl.training.records import ORIGINAL, RowRecord
-from care_verl.training.verl_metrics import length_metrics
+from care_verl.training.judged_row import ORIGINAL, RowRecord
+from care_verl.training.run.verl_metrics import length_metrics
 from care_verl.verifier import UNDECIDED, UNREADABLE_GOLD
 
 

@@ -6,8 +6,8 @@ import transfer_queue as tq
 from transfer_queue import KVBatchMeta
 
 from care_verl.algorithm import ParityConfig, ScoredRow, parity_metrics, worst_token
-from care_verl.training.records import ORIGINAL, RowRecord
-from care_verl.training.rows import StepRows
+from care_verl.training.care.step import StepRows
+from care_verl.training.judged_row import ORIGINAL, RowRecord
 
 FIELDS = ["rollout_log_probs", "old_log_probs", "response_mask"]
 

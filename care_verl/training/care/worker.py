@@ -13,11 +13,11 @@ import torch.distributed
 from tensordict import TensorDict
 from verl.utils import tensordict_utils as tu
 
+from care_verl.training.care.actor_pooling import OraclePooling
+from care_verl.training.care.policy_loss import RATIO
 from care_verl.training.fields import IN_S_STAR
-from care_verl.training.oracle import OraclePooling
-from care_verl.training.policy_loss import RATIO
 from care_verl.training.queue_rows import MASKS
-from care_verl.training.run_worker import RunActorRolloutRefWorker, RunTrainingWorker
+from care_verl.training.run.worker import RunActorRolloutRefWorker, RunTrainingWorker
 
 
 class CareTrainingWorker(RunTrainingWorker):

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from care_verl.training.image_digest import pixel_digest
+from care_verl.training.run.image_digest import pixel_digest
 
 BYTES_KEPT = 2**30
 """Of each agent-loop worker: the pixels of 40 photos of 1024 x 1024 as Qwen2.5-VL takes them."""

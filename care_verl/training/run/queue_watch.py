@@ -16,7 +16,7 @@ from typing import Any
 
 import transfer_queue.interface
 
-from care_verl.training.liveness import PING_SECONDS, ActorPings, RunActorDiedError, named
+from care_verl.training.run.liveness import PING_SECONDS, ActorPings, RunActorDiedError, named
 
 # Nobody else's: batch systems and Python's tools use the named ones.
 _INTERRUPT = signal.SIGRTMIN + 5

@@ -14,8 +14,11 @@ from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ
 
 from care_verl.algorithm import token_spans
 from care_verl.logs import logger_of
+from care_verl.training.care.group_stage import PromptGroup, Session, reflected_output
+from care_verl.training.care.harvesting import HarvestingClient
+from care_verl.training.care.reflection_prompts import ReflectionPrompts
+from care_verl.training.chat_template import opens_rationale
 from care_verl.training.configuration import care_config
-from care_verl.training.failures import one_line
 from care_verl.training.fields import (
     CARE,
     EMBEDDING,
@@ -24,11 +27,7 @@ from care_verl.training.fields import (
     TIME_LIMIT,
     TIMED_OUT,
 )
-from care_verl.training.group_stage import PromptGroup, Session, reflected_output
-from care_verl.training.group_worker import GroupWorker, prompt_name
-from care_verl.training.harvesting import HarvestingClient
-from care_verl.training.prompts import opens_rationale
-from care_verl.training.records import (
+from care_verl.training.judged_row import (
     ORIGINAL,
     RowRecord,
     as_embedding,
@@ -38,8 +37,9 @@ from care_verl.training.records import (
     response_logp,
     reward_name,
 )
-from care_verl.training.reflection import ReflectionPrompts
-from care_verl.training.seeding import Seeding
+from care_verl.training.run.agent_loop import GroupWorker, prompt_name
+from care_verl.training.run.failures import one_line
+from care_verl.training.run.seeding import Seeding
 
 logger = logger_of(__name__)
 

@@ -6,8 +6,8 @@ train something else in silence. Every CARE actor asks here first.
 
 from __future__ import annotations
 
+from care_verl.training.care.policy_loss import care_policy_loss
 from care_verl.training.configuration import POLICY_LOSS
-from care_verl.training.policy_loss import care_policy_loss
 
 
 def require_active(process: str) -> None:

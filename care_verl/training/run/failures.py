@@ -14,8 +14,8 @@ import ray
 import transfer_queue as tq
 from omegaconf import DictConfig
 
-from care_verl.training.liveness import check_while_polling
-from care_verl.training.misfit import MisfitError
+from care_verl.training.run.liveness import check_while_polling
+from care_verl.training.run.misfit import MisfitError
 
 REPORTS = "care_failed_groups"
 """A partition of the queue of its own; its keys are prompts, their tags the cause, and `ENDS_RUN`
