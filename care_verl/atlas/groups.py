@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from care_verl.methods import Method, Number, method_of_row
+
 Row = Mapping[str, Any]
 """One row of a step's file, by the columns of `care_verl.records.schema.ROW`."""
 
@@ -34,8 +36,18 @@ class Group:
 
     @property
     def has_roles(self) -> bool:
-        """Whether its rows are anchor and negatives; those of GRPO-CARE are not."""
+        """Whether its rows are anchor and negatives; those of other methods than CARE are not."""
         return self.rows[0]["role"] is not None
+
+    @cached_property
+    def method(self) -> Method | None:
+        """What made it; None where its method is not installed."""
+        return method_of_row(self.rows[0])
+
+    @property
+    def numbers(self) -> tuple[Number, ...]:
+        """What is shown of each row without a role."""
+        return () if self.method is None or self.has_roles else self.method.numbers
 
     @property
     def k_prime(self) -> int | None:
@@ -96,10 +108,11 @@ class Group:
     def compared(self) -> tuple[Row, ...]:
         """The hard negatives by d_cos, then reflections; the source of one is among them always.
 
-        Without roles all rows: the accurate ones, then the others, the likelier the earlier.
+        Without roles all rows, in the order of their method.
         """
         if not self.has_roles:
-            return tuple(sorted(self.rows, key=_likeliest))
+            order = None if self.method is None else self.method.order
+            return self.rows if order is None else tuple(sorted(self.rows, key=order))
         hard = [row for row in self.originals if row["role"] == "negative" or row["is_source"]]
         hard = [row for row in hard if row is not self.anchor]
         return (*sorted(hard, key=_distance), *self.reflections)
@@ -113,10 +126,6 @@ class Group:
 
 def is_reflection(row: Row) -> bool:
     return int(row["reflected_from"]) >= 0
-
-
-def _likeliest(row: Row) -> tuple[bool, float]:
-    return not row["accurate"], -float(row["answer_likelihood"] or 0.0)
 
 
 def _distance(row: Row) -> float:

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from care_verl.atlas.text import visible
 from care_verl.atlas.view import GroupView
+from care_verl.methods import METHODS
 
 _FOLDER = "page"
 _FACETS = {
@@ -36,9 +37,11 @@ NAMES = {
     "all-wrong-even": "all wrong, no advantage",
     "all-right-uneven": "all right",
     "all-right-even": "all right, no advantage",
-    "bonus": "accurate, with bonus",
-    "no-bonus": "accurate, no bonus",
-    "inaccurate": "not accurate",
+    **{
+        part: f"{words[0].lower()}{words[1:]}"
+        for method in METHODS.values()
+        for part, words in method.parts.items()
+    },
     "none": "none due",
     "suspect": "wrong, looks right",
 }

@@ -20,7 +20,7 @@ def kind_of(group: Group) -> str:
 def part_of(group: Group, row: Row) -> tuple[str, str]:
     """A row's part in words, and for colours and filters."""
     if not group.has_roles:
-        return _consistency(row)
+        return _part_without_roles(group, row)
     if row["role"] == "anchor":
         return ("Pseudo-anchor", "pseudo-anchor") if group.rescued else ("Anchor", "anchor")
     if row is group.anchor:
@@ -32,18 +32,17 @@ def part_of(group: Group, row: Row) -> tuple[str, str]:
     return {"negative": "Hard negative", "outside": "Outside the update"}[row["role"]], row["role"]
 
 
-def _consistency(row: Row) -> tuple[str, str]:
-    if not row["accurate"]:
-        return "Not accurate", "inaccurate"
-    return ("Accurate, with bonus", "bonus") if row["bonus"] else ("Accurate, no bonus", "no-bonus")
+def _part_without_roles(group: Group, row: Row) -> tuple[str, str]:
+    if group.method is None:
+        return "Of a method that is not installed", "outside"
+    part = group.method.part_of(row)
+    return group.method.parts[part], part
 
 
 def note_on(group: Group, row: Row) -> str:
     """What else there is to say of a row's part; empty for most."""
     if not group.has_roles:
-        return (
-            "" if row["answer_likelihood"] is not None else "it has no answer, and so no likelihood"
-        )
+        return "" if group.method is None else group.method.note_on(row)
     if row["role"] == "anchor" and group.rescued:
         return "wrong, and the likeliest of the failures"
     if row["is_source"] and row["role"] == "outside":

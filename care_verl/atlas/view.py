@@ -12,6 +12,7 @@ from care_verl.atlas.pictures import Picture
 from care_verl.atlas.segments import Segment, region_sums, segments
 from care_verl.atlas.suspicion import Suspicion, suspicion
 from care_verl.atlas.tokens import Token, tokens_of
+from care_verl.methods import Number
 
 PictureOf = Callable[[str], Picture]
 
@@ -22,6 +23,7 @@ class Card:
 
     label: its part, in words. role: for colour and filter. note: what else there is to say.
     share: |A| over the group's largest, signed, in [-1, 1]. credit: sum of a_t by region.
+    numbers: what its method shows of a row without a role.
     marked: whether its marks name rows that it is compared with, as the anchor's do.
     """
 
@@ -35,6 +37,7 @@ class Card:
     credit: Mapping[str, float] = field(default_factory=dict)
     suspicion: Suspicion | None = None
     decoded: int = 0
+    numbers: tuple[Number, ...] = ()
     marked: bool = False
 
     @property
@@ -169,6 +172,7 @@ def _card(
         credit=region_sums(tokens),
         suspicion=suspicion(row, group.prompt["gold"], row["data_source"] or ""),
         decoded=sum(row["response_mask"]),
+        numbers=group.numbers,
         marked=is_anchor,
     )
 

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
+from care_verl.methods import METHODS, Method
 from care_verl.report.groups import Groups
 from care_verl.report.runs import METRICS_FILE, ReportError, Run
 from care_verl.report.series import metric
 
-METHODS = ("care", "grpo_care")
-"""Estimators with settings of their own, under `algorithm.METHOD`."""
 _NO_METHOD = ("seed", "capture.", "records.", "parity.", "embedding.")
 """Settings that say which draw or what is written, not what is learned."""
 
@@ -26,9 +25,7 @@ _NAMES = (
     "trainer.resume_",
     "trainer.rollout_data_dir",
     "trainer.validation_data_dir",
-    "algorithm.care.capture.",
-    "algorithm.care.records.",
-    "algorithm.grpo_care.records.",
+    *(f"algorithm.{method}.{what}." for method in METHODS for what in ("capture", "records")),
 )
 
 
@@ -68,11 +65,7 @@ def lines_of(runs: Sequence[Run], names: Sequence[str]) -> list[Line]:
 
 def default_labels(runs: Sequence[Run]) -> list[str]:
     """Method, CARE's K and the settings in which runs of one method differ; else the folder."""
-    shown = {
-        method: _differing([own for run in runs if _method(run) == method and (own := _own(run))])
-        for method in METHODS
-    }
-    shown["care"] = ["K", *shown["care"]]
+    shown = {name: [*method.label, *_differing(runs, method)] for name, method in METHODS.items()}
     return [_label(run, shown.get(_method(run) or "", ())) for run in runs]
 
 
@@ -91,11 +84,14 @@ def _own(run: Run) -> dict[str, Any]:
     return dict(_flat(section or {}))
 
 
-def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+def _differing(runs: Sequence[Run], method: Method) -> list[str]:
+    """Settings, beside those of its label, in which the method's runs differ."""
+    settings = [own for run in runs if _method(run) == method.name and (own := _own(run))]
+    others = {key for one in settings for key in one} - set(method.label)
     return [
         key
-        for key in sorted({key for one in settings for key in one})
-        if key != "K" and not key.startswith(_NO_METHOD) and _values(settings, key) > 1
+        for key in sorted(others)
+        if not key.startswith(_NO_METHOD) and _values(settings, key) > 1
     ]
 
 

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from care_verl.methods import METHODS
 from care_verl.report.runs import Metrics, Run
 from care_verl.report.statistics import Floats
 
 REWARD = "critic/rewards/mean"
 ACCURACY = "care/acc/mean"
-GRPO_CARE_ACCURACY = "grpo_care/acc/mean"
-BONUS_RATE = "grpo_care/bonus/rate_of_accurate"
-LIKELIHOOD = "grpo_care/likelihood/accurate"
-LIKELIHOOD_OF_OTHERS = "grpo_care/likelihood/inaccurate"
+ACCURACIES = tuple(f"{method}/acc/mean" for method in METHODS)
 KL = "actor/kl_loss"
 CLIP_RATE = "care/clip/negative_rate"
 VARIANCE_RATIO = "care/variance/ratio"
@@ -83,7 +81,9 @@ def series_of(run: Run, value: Callable[[Metrics], float | None]) -> Series:
 
 def accuracy(run: Run) -> Series:
     """Accuracy of the rollouts, as the run's method logs it."""
-    return series_of(run, lambda metrics: metrics.get(ACCURACY, metrics.get(GRPO_CARE_ACCURACY)))
+    return series_of(
+        run, lambda metrics: next((metrics[name] for name in ACCURACIES if name in metrics), None)
+    )
 
 
 def validation(run: Run) -> Series:

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from care_verl.methods import METHODS
 from care_verl.report import signature
 from care_verl.report.lines import Line, notes_on
 from care_verl.report.rescue import horizon, paired
 from care_verl.report.runs import Run
 from care_verl.report.series import (
     ALL_WRONG,
-    BONUS_RATE,
-    LIKELIHOOD,
     RESCUED,
     REWARD,
     RGR_SUCCEEDED,
@@ -45,14 +44,7 @@ def key_numbers(lines: Sequence[Line]) -> list[tuple[str, list[str]]]:
         ("accuracy of rollouts, first → last step", lambda line: _ends(line, accuracy)),
         ("validation accuracy, first → last", lambda line: _ends(line, validation)),
         ("signal from failures, mean of steps", lambda line: _average(line, failure_share)),
-        (
-            "accurate rows with bonus, mean of steps",
-            lambda line: _average(line, metric(BONUS_RATE)),
-        ),
-        (
-            "likelihood of their answers, mean of steps",
-            lambda line: _average(line, metric(LIKELIHOOD)),
-        ),
+        *((name, _average_of(source)) for m in METHODS.values() for name, source in m.averages),
         ("reflections right", _reflections),
         ("all-wrong groups rescued", _rescued),
         ("K′ check", _check),
@@ -132,6 +124,10 @@ def _notes(lines: Sequence[Line], left_out: Mapping[str, Sequence[str]]) -> Iter
         yield "## What is missing or doubtful"
         yield ""
         yield from notes
+
+
+def _average_of(name: str) -> Callable[[Line], str]:
+    return lambda line: _average(line, metric(name))
 
 
 def _mean(line: Line, value: Callable[..., float | None], form: str) -> str:

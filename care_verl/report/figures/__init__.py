@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from care_verl.methods import METHODS
 from care_verl.report.figures import bars, curves, progress, rescue, signature, stacks
-from care_verl.report.figures.drawing import Drawing
-from care_verl.report.lines import Line
 
 
 @dataclass(frozen=True)
@@ -16,7 +14,7 @@ class Plot:
 
     name: str
     title: str
-    draw: Callable[[Sequence[Line]], Drawing]
+    draw: curves.Draw
 
 
 PLOTS = (
@@ -30,6 +28,10 @@ PLOTS = (
     Plot("kprime", "Hard negatives of a group", bars.kprime),
     Plot("rationale", "Length of rationales", curves.rationale),
     Plot("kl", "KL to the reference policy", curves.kl),
-    Plot("consistency", "GRPO-CARE's bonus and likelihoods", curves.consistency),
+    *(
+        Plot(figure.name, figure.title, curves.of_method(method, figure))
+        for method in METHODS.values()
+        for figure in method.figures
+    ),
     Plot("times", "Seconds of a step", stacks.times),
 )

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from care_verl.methods import Figure, Method
 from care_verl.report.figures.drawing import Drawing, Panel, over_steps_figure
 from care_verl.report.lines import Line
 from care_verl.report.series import (
     ANCHOR_LENGTH,
-    BONUS_RATE,
     CLIP_RATE,
     FAILURE_SHARE,
     KL,
-    LIKELIHOOD,
-    LIKELIHOOD_OF_OTHERS,
     VARIANCE_RATIO,
     metric,
     right_length,
 )
 from care_verl.report.series import failure_share as share_from_failures
+
+Draw = Callable[[Sequence[Line]], Drawing]
 
 _CLIP = Panel(
     "clip rate, trained tokens of negatives", "clipped", metric(CLIP_RATE), f"`{CLIP_RATE}`", True
@@ -38,16 +38,6 @@ _SHARE = Panel(
     share_from_failures,
     f"`{FAILURE_SHARE}`, nor recorded rows",
     True,
-)
-_BONUS = Panel("accurate rows with the bonus", "share", metric(BONUS_RATE), f"`{BONUS_RATE}`", True)
-_LIKELY = Panel(
-    "answers of accurate rows", "mean likelihood", metric(LIKELIHOOD), f"`{LIKELIHOOD}`"
-)
-_OTHERS = Panel(
-    "answers of the others",
-    "mean likelihood",
-    metric(LIKELIHOOD_OF_OTHERS),
-    f"`{LIKELIHOOD_OF_OTHERS}`",
 )
 
 
@@ -71,9 +61,16 @@ def failure_share(lines: Sequence[Line]) -> Drawing:
     return over_steps_figure(lines, [_SHARE])
 
 
-def consistency(lines: Sequence[Line]) -> Drawing:
-    """GRPO-CARE: who gets the bonus, and how likely its reference finds the answers."""
-    panels = [_BONUS, _LIKELY, _OTHERS]
-    if not any(panel.pick(run) for panel in panels for line in lines for run in line.runs):
-        return Drawing(None, [f"*{line.label}*: no `grpo_care/…`" for line in lines])
-    return over_steps_figure(lines, panels)
+def of_method(method: Method, figure: Figure) -> Draw:
+    """What draws a figure of a method's own, from its metrics alone."""
+    panels = [
+        Panel(curve.title, curve.unit, metric(curve.metric), f"`{curve.metric}`", curve.share)
+        for curve in figure.curves
+    ]
+
+    def draw(lines: Sequence[Line]) -> Drawing:
+        if not any(panel.pick(run) for panel in panels for line in lines for run in line.runs):
+            return Drawing(None, [f"*{line.label}*: no `{method.name}/…`" for line in lines])
+        return over_steps_figure(lines, panels)
+
+    return draw

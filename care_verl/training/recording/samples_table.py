@@ -6,27 +6,27 @@ record has them: W&B gets a table, TensorBoard a text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
 from verl.utils.tracking import Tracking
 
+from care_verl.methods import METHODS, Row, Sample, method_of_row
+
 NAME = "care/samples"
+_NUMBERS = dict(m.sample_column for m in METHODS.values() if m.sample_column)
+"""Columns of the record by heading: what rows that are shown together are compared by."""
+
 COLUMNS = (
-    *("step", "shows", "group", "question", "gold", "role", "response", "acc", "A", "d_cos"),
-    "likelihood",
+    *("step", "shows", "group", "question", "gold", "role", "response", "acc", "A"),
+    *_NUMBERS,
 )
-SHOWS = ("contrast", "repair", "rescue", "all right", "bonus")
-"""What a group is shown for: a right answer beside the wrong one that thinks most alike; a failure
-and its successful reflection; an all-wrong group that was trained on; a group without a failure;
-GRPO-CARE's likeliest right answer beside the least likely one, if only one of them got the bonus.
-"""
+SHOWS = tuple(dict.fromkeys(shows for method in METHODS.values() for shows in method.shows))
+"""What a group is shown for, in the order in which the kinds take turns."""
 
 _MOST_LETTERS = 2000
 _ENTITIES = {ord(sign): f"&#{ord(sign)};" for sign in "&<>|`*_[]~\\"}
-
-Row = Mapping[str, Any]
 
 
 def log_samples(tracking: Tracking, rows: Sequence[Row], step: int, groups: int) -> None:
@@ -52,19 +52,19 @@ def samples_of(rows: Sequence[Row], step: int, groups: int) -> Iterator[list[Any
     The kinds of `SHOWS` take turns, each with its groups of smallest distance between the rows
     that are shown.
     """
-    by_kind: dict[str, list[list[Row]]] = {name: [] for name in SHOWS}
+    by_kind: dict[str, list[Sample]] = {name: [] for name in SHOWS}
     for group in _groups(rows).values():
-        found = _shown(group)
-        if found is not None:
-            by_kind[found[0]].append(found[1])
+        sample = _sample(group)
+        if sample is not None:
+            by_kind[sample.shows].append(sample)
     for chosen in by_kind.values():
-        chosen.sort(key=_distance)
-    turns = zip_longest(*([(name, group) for group in by_kind[name]] for name in SHOWS))
-    taken = [item for turn in turns for item in turn if item is not None][:groups]
+        chosen.sort(key=lambda sample: sample.distance)
+    turns = zip_longest(*by_kind.values())
+    taken = [sample for turn in turns for sample in turn if sample is not None][:groups]
     heads = {row["uid"]: row for row in rows if row.get("question") is not None}
-    for name, group in taken:
-        for row in group:
-            yield _cells(step, name, row, heads.get(row["uid"], {}))
+    for sample in taken:
+        for row in sample.rows:
+            yield _cells(step, sample.shows, row, heads.get(row["uid"], {}))
 
 
 def _groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -74,64 +74,25 @@ def _groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return groups
 
 
-def _shown(group: list[Row]) -> tuple[str, list[Row]] | None:
-    """What a group is shown for, and its rows to show; None for one without an update."""
-    if group[0]["role"] is None:
-        return _consistent(group)
-    anchor = next((row for row in group if row["role"] == "anchor"), None)
-    if group[0]["kind"] == "all_right":
-        return "all right", [min(group, key=lambda row: len(row["response_ids"]))]
-    if anchor is None:
-        return None
-    repaired = next((row for row in group if row["role"] == "positive"), None)
-    if repaired is not None:
-        source = [row for row in group if row["session"] == repaired["reflected_from"]]
-        return "repair", [anchor, *source, repaired]
-    negatives = [row for row in group if row["role"] == "negative" and row["reflected_from"] < 0]
-    if not negatives:
-        return None
-    nearest = min(negatives, key=lambda row: row["d_cos"])
-    return "rescue" if group[0]["kind"] == "all_wrong" else "contrast", [anchor, nearest]
-
-
-def _consistent(group: list[Row]) -> tuple[str, list[Row]] | None:
-    scored = [row for row in group if row["accurate"] and row["answer_likelihood"] is not None]
-    if all(row["bonus"] for row in scored):
-        return None
-    by_likelihood = sorted(scored, key=lambda row: float(row["answer_likelihood"]))
-    return "bonus", [by_likelihood[-1], by_likelihood[0]]
-
-
-def _distance(rows: list[Row]) -> float:
-    """The smallest distance of a failure that is shown to the anchor; 0 without one."""
-    distances = (row["d_cos"] for row in rows if row["role"] != "anchor")
-    return min((one for one in distances if one is not None), default=0.0)
+def _sample(group: Sequence[Row]) -> Sample | None:
+    method = method_of_row(group[0])
+    return None if method is None else method.sample(group)
 
 
 def _cells(step: int, name: str, row: Row, head: Row) -> list[Any]:
+    method = method_of_row(row)
     return [
         step,
         name,
         row["uid"],
         _short(head.get("question")),
         _short(head.get("gold")),
-        _role(row),
+        "" if method is None else method.role_of(row),
         _short(row["response"]),
         float(row["acc"]),
         float(row["advantage"]),
-        None if row["d_cos"] is None else float(row["d_cos"]),
-        None if row["answer_likelihood"] is None else float(row["answer_likelihood"]),
+        *(None if row[name] is None else float(row[name]) for name in _NUMBERS.values()),
     ]
-
-
-def _role(row: Row) -> str:
-    if row["role"] is None:
-        return "with bonus" if row["bonus"] else "no bonus"
-    if row["reflected_from"] >= 0:
-        return "reflection"
-    # A successful reflection takes its source's place.
-    replaced = row["is_source"] and row["role"] == "outside"
-    return "source" if replaced else str(row["role"])
 
 
 def _short(text: str | None) -> str:
