@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from care_verl.algorithm.method_settings import MethodSettings
 from care_verl.algorithm.settings import (
     Choice,
     Flag,
@@ -164,7 +165,7 @@ class ParityConfig(Settings):
 
 
 @dataclass(frozen=True)
-class CareConfig(Settings):
+class CareConfig(MethodSettings):
     """All settings of CARE. Construction validates; see `Settings` for the errors."""
 
     KEY: ClassVar[str] = "algorithm.care"
@@ -240,6 +241,11 @@ class CareConfig(Settings):
                 f"{self.KEY}.s_refl = {self.s_refl} is not allowed; expected a number in "
                 f"(0, s] with s = {self.s}, or null for s/2"
             )
+
+    @property
+    def tags(self) -> TagSettings:
+        """Those of its regions."""
+        return self.regions
 
     def warnings_for(self, G: int) -> list[str]:
         """What is legal but cannot work as asked with G rollouts a group; empty when all is well.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from care_verl.algorithm.config import RecordsConfig
+from care_verl.algorithm.method_settings import MethodSettings
 from care_verl.algorithm.settings import Choice, Flag, Real, TagName, Whole, section, setting
 from care_verl.algorithm.tags import TagSettings
 
@@ -22,7 +23,7 @@ class GrpoCareRecordsConfig(RecordsConfig):
 
 
 @dataclass(frozen=True)
-class GrpoCareConfig(TagSettings):
+class GrpoCareConfig(TagSettings, MethodSettings):
     """All settings of GRPO-CARE. Construction validates; see `Settings` for the errors."""
 
     KEY: ClassVar[str] = "algorithm.grpo_care"
@@ -78,3 +79,8 @@ class GrpoCareConfig(TagSettings):
         "decode each rollout with a seed of its own, so that a resumed run repeats it",
     )
     records: GrpoCareRecordsConfig = section(GrpoCareRecordsConfig)
+
+    @property
+    def tags(self) -> TagSettings:
+        """They are settings of the method itself."""
+        return self

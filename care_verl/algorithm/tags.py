@@ -7,7 +7,10 @@ from care_verl.grammar import TagSpec
 
 
 class TagSettings(Settings):
-    """Settings with a `think_tag` and an `answer_tag`, which their class declares as fields.
+    """Settings with a `think_tag`, an `answer_tag` and `prefilled`, which their class declares.
+
+    prefilled: whether the chat template opens the rationale in the prompt; None detects it.
+
 
     No dataclass itself: each method's fields say where their defaults come from.
 
@@ -16,6 +19,7 @@ class TagSettings(Settings):
 
     think_tag: str
     answer_tag: str
+    prefilled: bool | None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -24,6 +24,7 @@ from care_verl.certificate.batch import rank_batch
 from care_verl.certificate.comparison import FLOAT32, FLOAT64
 from care_verl.certificate.cuts import Cut, Placed
 from care_verl.training.care.capture_file import Capture
+from care_verl.training.care.wiring import WIRING
 from care_verl.training.care.worker import CareActorRolloutRefWorker
 from care_verl.training.configuration import expand
 
@@ -123,7 +124,7 @@ def _run_config(model: Path, capture: Capture) -> DictConfig:
         config = compose("ppo_trainer", overrides=overrides)
     with open_dict(config):
         config.algorithm.care = capture.settings.to_mapping()
-    expand(config)
+    expand(config, WIRING)
     with open_dict(config):
         config.actor_rollout_ref.actor.update(capture.loss)
     return config

@@ -6,10 +6,15 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
 from care_verl.doctor.finding import Check, Finding
+from care_verl.methods import METHODS
+
+if TYPE_CHECKING:
+    from care_verl.algorithm.settings import Settings
 
 CHECK = Check("configuration")
 _NOT_OVERRIDDEN = re.compile(r"Could not override '(?P<key>[^']+)'")
@@ -54,13 +59,16 @@ def keys_of(config: DictConfig) -> list[str]:
 
 def our_keys() -> list[str]:
     """Every setting that care-verl adds to verl's configuration, dotted."""
-    from care_verl.algorithm.settings import Settings
-    from care_verl.training import configuration
+    from care_verl.training.wiring import loaded
 
-    assert configuration
-    return [
-        f"{kind.KEY}.{item.name}" for kind in Settings.__subclasses__() for item in fields(kind)
-    ]
+    return [key for m in METHODS.values() for key in _keys_of(loaded(m).settings)]
+
+
+def _keys_of(kind: type[Settings]) -> Iterator[str]:
+    for item in fields(kind):
+        yield f"{kind.KEY}.{item.name}"
+        if "section" in item.metadata:
+            yield from _keys_of(item.metadata["section"])
 
 
 def closest(key: str, known: Sequence[str]) -> list[str]:

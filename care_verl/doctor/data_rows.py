@@ -37,11 +37,10 @@ class PromptReader:
     """
 
     def __init__(self, config: DictConfig, model: Path | None) -> None:
-        from care_verl.training.configuration import is_care
-        from care_verl.training.grpo_care.configuration import is_grpo_care
+        from care_verl.training.wiring import wiring_of
 
         self._data = config.data
-        self._single_turn = is_care(config) or is_grpo_care(config)
+        self._single_turn = wiring_of(config) is not None
         self._processor: Any = None
         self._tokenizer: Any = None
         if model is not None:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from care_verl.doctor.data_rows import Row, Sample
 from care_verl.doctor.finding import Check, Finding
+from care_verl.doctor.method import RunMethod
+from care_verl.grammar import TagSpec
 from care_verl.verifier import gold_problem, verify
 from care_verl.verifier.gold import gold_answers
 
 CHECK = Check("verifier")
 ROWS = 20
 _MANAGER = "CareRewardManager"
-# Where each estimator's tags are set; others have the usual ones.
-_TAGS = {"care": "algorithm.care.regions", "grpo_care": "algorithm.grpo_care"}
 
 
 def verifier_scores(config: DictConfig) -> bool:
@@ -48,9 +48,10 @@ def check_golds(
 
 def tags_of(config: DictConfig) -> tuple[str, str]:
     """The names of the tags around rationale and answer."""
-    section = _TAGS.get(str(config.algorithm.adv_estimator), "")
-    tags = OmegaConf.select(config, section) or {}
-    return tags.get("think_tag", "think"), tags.get("answer_tag", "answer")
+    method = RunMethod.of(config)
+    if method is None or method.settings is None:
+        return TagSpec().think, TagSpec().answer
+    return method.settings.tags.think_tag, method.settings.tags.answer_tag
 
 
 def _judged(row: Row, source_key: str, think_tag: str, answer_tag: str) -> tuple[Any, str | None]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from omegaconf import DictConfig, OmegaConf
 
 from care_verl.doctor.finding import Check, Finding
+from care_verl.doctor.method import RunMethod
 
 CHECK = Check("token budgets")
 _ROLLOUT = "actor_rollout_ref.rollout"
@@ -35,13 +36,7 @@ class Budgets:
         """Those of a completed configuration."""
         rollout, data = config.actor_rollout_ref.rollout, config.data
         lengths = ("prompt_length", "response_length")
-        care = OmegaConf.select(config, "algorithm.care.rgr")
-        reflects = (
-            config.algorithm.adv_estimator == "care"
-            and care is not None
-            and care.get("mode", "cue") != "off"
-            and isinstance(care.get("min_new_tokens", 64), int)
-        )
+        method = RunMethod.of(config)
         return cls(
             prompt=int(rollout.prompt_length),
             response=int(rollout.response_length),
@@ -50,7 +45,7 @@ class Budgets:
             batched=int(rollout.max_num_batched_tokens),
             sequences=int(rollout.max_num_seqs),
             chunked=bool(rollout.enable_chunked_prefill),
-            reflection=care.get("min_new_tokens", 64) if reflects else None,
+            reflection=method.reflection_tokens if method else None,
             twice={name: (int(data[f"max_{name}"]), int(rollout[name])) for name in lengths},
         )
 

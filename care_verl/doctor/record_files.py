@@ -7,9 +7,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from care_verl.algorithm import RecordsConfig
 from care_verl.doctor.disk import CHECK, size_text
 from care_verl.doctor.finding import Finding
+from care_verl.doctor.method import RunMethod
 from care_verl.doctor.sizes import Sizes
 
 _TOKEN = 10
@@ -32,9 +32,11 @@ class Records:
         """Those of a run; None for one that writes none."""
         from care_verl.records.files import FOLDER
 
-        settings, reflections = _settings(config)
-        if settings is None or not settings.every:
+        method = RunMethod.of(config)
+        settings = method and method.settings and method.settings.records
+        if not method or not settings or not settings.every:
             return None
+        reflections = int(method.reflection_tokens is not None)
         sizes = Sizes.of(config)
         rows = sizes.prompts * (sizes.group + reflections)
         steps = int(config.trainer.total_training_steps or _UNKNOWN)
@@ -50,22 +52,6 @@ class Records:
     def size(self) -> float:
         """Bytes of all of them, at most."""
         return self.step * self.count
-
-
-def _settings(config: DictConfig) -> tuple[RecordsConfig | None, int]:
-    """Of the record, and reflections of a group; None without a method of ours."""
-    from care_verl.training.configuration import care_config, is_care
-    from care_verl.training.grpo_care.configuration import grpo_care_config, is_grpo_care
-
-    try:
-        if is_care(config):
-            care = care_config(config)
-            return care.records, int(care.rgr.mode != "off")
-        if is_grpo_care(config):
-            return grpo_care_config(config).records, 0
-    except ValueError:
-        pass  # a value that is refused, which the check of the configuration tells
-    return None, 0
 
 
 def check_records(records: Records, free: int, beside: float) -> Finding:

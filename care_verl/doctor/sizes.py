@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from care_verl.doctor.finding import Check, Finding
+from care_verl.doctor.method import RunMethod
 
 CHECK = Check("numbers")
 
@@ -16,11 +17,11 @@ CHECK = Check("numbers")
 class Sizes:
     """Groups, batches and ranks of a run.
 
-    group: G, rollouts of a prompt. target: K, hard negatives wanted; None in a run without CARE.
+    group: G, rollouts of a prompt. target: K, hard negatives wanted; None without anchors.
     prompts: of a step. mini_batch: prompts of an optimizer step. micro_batches: fixed rows of a
     forward pass, by key; empty where batches are cut by tokens. tensor, sequence: ranks that share
     a replica of the rollout, or a row in the update. fills_up: rows that do not divide are filled
-    up with real ones, as CARE's trainer does.
+    up with real ones.
     """
 
     nodes: int
@@ -41,19 +42,18 @@ class Sizes:
         roles, trainer = config.actor_rollout_ref, config.trainer
         actor, rollout = roles.actor, roles.rollout
         micro = {} if actor.use_dynamic_bsz else _micro_batches(config)
-        target = OmegaConf.select(config, "algorithm.care.K")
-        is_care = config.algorithm.adv_estimator == "care"
+        method = RunMethod.of(config)
         return cls(
             nodes=int(trainer.nnodes),
             gpus_per_node=int(trainer.n_gpus_per_node),
             group=int(rollout.n),
-            target=target if is_care and isinstance(target, int) else None,
+            target=method.hard_negatives if method else None,
             prompts=int(config.data.train_batch_size),
             mini_batch=int(actor.ppo_mini_batch_size),
             micro_batches=micro,
             tensor=int(rollout.tensor_model_parallel_size),
             rollout_data=int(rollout.data_parallel_size),
-            fills_up=is_care,
+            fills_up=method is not None and method.wiring.fills_up,
             sequence=int(
                 OmegaConf.select(actor, "fsdp_config.ulysses_sequence_parallel_size") or 1
             ),

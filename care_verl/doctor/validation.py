@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from care_verl.doctor.composition import closest, our_keys
 from care_verl.doctor.finding import Check, Finding
+from care_verl.doctor.method import RunMethod
 
 CHECK = Check("configuration")
 _UNKNOWN = re.compile(r"(?P<key>\S+) is not a setting")
@@ -48,10 +49,10 @@ def _warning(text: str) -> Finding:
 
 def _about_groups(config: DictConfig) -> list[str]:
     """Warnings that `sizes` repeats, with values that fit."""
-    from care_verl.training.configuration import care_config, is_care
-
-    rollouts = int(config.actor_rollout_ref.rollout.n)
-    return care_config(config).warnings_for(rollouts) if is_care(config) else []
+    method, rollouts = RunMethod.of(config), int(config.actor_rollout_ref.rollout.n)
+    if method is None or method.settings is None:
+        return []
+    return method.settings.warnings_for(rollouts)
 
 
 def _validate(config: DictConfig) -> None:

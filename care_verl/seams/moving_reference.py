@@ -47,7 +47,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "the checkpoint manager saves what it is told",
-        "training.grpo_care.configuration",
+        "training.grpo_care.wiring",
         f"{FSDP_CHECKPOINTS}.save_checkpoint",
         fragments=(
             "if self.should_save_model:",

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
+
+from care_verl.algorithm.tags import TagSettings
 
 TAIL_TOKENS = 16
 """Enough for the opening tag and the white space behind it, in any tokenization."""
 
 
-class Tags(Protocol):
-    """The settings of a method that say how its responses are built."""
-
-    @property
-    def think_tag(self) -> str: ...
-
-    @property
-    def answer_tag(self) -> str: ...
-
-    @property
-    def prefilled(self) -> bool | None: ...
-
-
-def opens_rationale(tokenizer: Any, prompt_ids: Sequence[int], tags: Tags) -> bool:
+def opens_rationale(tokenizer: Any, prompt_ids: Sequence[int], tags: TagSettings) -> bool:
     """Whether the response starts inside the rationale, as the chat template opened it.
 
     `tags.prefilled` decides where it is set; else the prompt's end does (`... <think>`).

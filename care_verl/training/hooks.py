@@ -1,11 +1,11 @@
-"""Where the plugin takes hold of verl. Everything here is inert unless a run asks for CARE or
-GRPO-CARE.
+"""Where the plugin takes hold of verl. Everything here is inert unless a run asks for a method of
+ours.
 
 | verl 0.9.1 | what for |
 |---|---|
 | `verl.utils.config.validate_config` | completes and checks the configuration before Ray starts |
 | `verl.trainer.main_ppo.run_ppo` | a configuration that never went through it is refused |
-| `verl.trainer.ppo.core_algos` registries | policy loss `care`, estimators `care`, `grpo_care` |
+| `verl.trainer.ppo.core_algos` registries | our policy losses, and the names of our estimators |
 | `verl.trainer.ppo.v1` trainer registry | trainer modes `care_verl_plugin…` |
 | `RewardLoopWorker`'s tokenizers | no remote code unless the run allows it |
 | `hydra.core.plugins`, once Hydra is imported | `+recipe=NAME` |
@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -24,7 +25,6 @@ from care_verl.training import reward_tokenizer
 
 VALIDATE_PARAMETERS = ["config", "use_reference_policy", "use_critic"]
 RUN_PARAMETERS = ["config", "task_runner_class"]
-_TRAINERS = ("care_verl.training.care.trainer", "care_verl.training.grpo_care.trainer")
 
 
 def install() -> None:
@@ -52,16 +52,14 @@ def complete_before_validation(module: ModuleType) -> None:
 
     @functools.wraps(validate)
     def validate_config(config: Any, use_reference_policy: bool, use_critic: bool) -> None:
-        from care_verl.training import configuration
-        from care_verl.training.grpo_care import configuration as grpo_care_configuration
+        from care_verl.training.configuration import expand
+        from care_verl.training.wiring import wiring_of
 
-        # verl asked for the reference before the expansion switched the KL term on or off.
-        if configuration.is_care(config):
-            configuration.expand(config)
-            use_reference_policy = bool(config.actor_rollout_ref.actor.use_kl_loss)
-        elif grpo_care_configuration.is_grpo_care(config):
-            grpo_care_configuration.expand(config)
-            use_reference_policy = True
+        wiring = wiring_of(config)
+        if wiring is not None:
+            expand(config, wiring)
+            # verl asked for the reference before the expansion switched the KL term on or off.
+            use_reference_policy = wiring.needs_reference(config)
         validate(config=config, use_reference_policy=use_reference_policy, use_critic=use_critic)
 
     vars(module)["validate_config"] = validate_config
@@ -86,52 +84,51 @@ def refuse_unvalidated_runs(module: ModuleType) -> None:
 
     @functools.wraps(run_ppo)
     def completed_run_ppo(config: Any, task_runner_class: Any) -> None:
-        from care_verl.training import configuration
-        from care_verl.training.grpo_care import configuration as grpo_care_configuration
         from care_verl.training.refusals import refuse_uncompleted
+        from care_verl.training.wiring import wiring_of
 
-        if configuration.is_care(config):
-            refuse_uncompleted(config, "CARE", configuration.TRAINER_MODE)
-        elif grpo_care_configuration.is_grpo_care(config):
-            refuse_uncompleted(config, "GRPO-CARE", grpo_care_configuration.TRAINER_MODE)
+        wiring = wiring_of(config)
+        if wiring is not None:
+            refuse_uncompleted(config, wiring)
         run_ppo(config, task_runner_class=task_runner_class)
 
     vars(module)["run_ppo"] = completed_run_ppo
 
 
 def register_algorithms(module: ModuleType) -> None:
-    """The policy loss, and estimator names that only the trainers of this package may compute."""
-    from care_verl.training.care.policy_loss import care_policy_loss
+    """Our policy losses, and estimator names that only the trainers of this package may compute."""
+    from care_verl.methods import METHODS
+    from care_verl.training.wiring import loaded
 
-    module.register_policy_loss("care")(care_policy_loss)
-    module.register_adv_est("care")(_needs_care_trainer)
-    module.register_adv_est("grpo_care")(_needs_grpo_care_trainer)
-
-
-def _needs_care_trainer(*args: Any, **kwargs: Any) -> NoReturn:
-    _refuse_to_compute("care")
+    for name, method in METHODS.items():
+        for loss_mode, loss in loaded(method).losses().items():
+            module.register_policy_loss(loss_mode)(loss)
+        module.register_adv_est(name)(_refusing(name))
 
 
-def _needs_grpo_care_trainer(*args: Any, **kwargs: Any) -> NoReturn:
-    _refuse_to_compute("grpo_care")
+@functools.cache
+def _refusing(estimator: str) -> Callable[..., NoReturn]:
+    def refuse_to_compute(*args: Any, **kwargs: Any) -> NoReturn:
+        raise RuntimeError(
+            f"algorithm.adv_estimator={estimator} was computed outside its trainer; start the run "
+            "with `python -m verl.trainer.main_ppo` and trainer.use_v1=True, so that the plugin "
+            "can complete the configuration"
+        )
 
-
-def _refuse_to_compute(estimator: str) -> NoReturn:
-    raise RuntimeError(
-        f"algorithm.adv_estimator={estimator} was computed outside its trainer; start the run with "
-        "`python -m verl.trainer.main_ppo` and trainer.use_v1=True, so that the plugin can "
-        "complete the configuration"
-    )
+    return refuse_to_compute
 
 
 def import_trainers(module: ModuleType) -> None:
-    """Import the trainers behind `algorithm.adv_estimator=care` and `grpo_care`; they register.
+    """Import the trainers behind our estimators; they register.
 
     They do so themselves because one of them may be what made verl import its trainers: then its
     own class does not exist yet.
     """
-    for name in _TRAINERS:
-        importlib.import_module(name)
+    from care_verl.methods import METHODS
+    from care_verl.training.wiring import loaded
+
+    for method in METHODS.values():
+        importlib.import_module(loaded(method).trainer)
 
 
 def register_recipes(module: ModuleType) -> None:

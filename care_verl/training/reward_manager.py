@@ -11,9 +11,10 @@ from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from care_verl.algorithm import verifiable_reward
-from care_verl.training.chat_template import Tags, opens_rationale
-from care_verl.training.configuration import care_config
-from care_verl.training.grpo_care.configuration import grpo_care_config, is_grpo_care
+from care_verl.algorithm.method_settings import MethodSettings
+from care_verl.methods import METHODS
+from care_verl.training.chat_template import opens_rationale
+from care_verl.training.wiring import loaded, wiring_of
 from care_verl.verifier import verify
 
 
@@ -35,7 +36,8 @@ class CareRewardManager(RewardManagerBase):  # type: ignore[misc]
     ) -> None:
         del reward_router_address, reward_model_tokenizer
         super().__init__(config, tokenizer, compute_score)
-        self._tags, self._lam = _terms(config)
+        settings = _settings(config)
+        self._tags, self._lam = settings.tags, settings.lam
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
         """Verdict of the last row of `data`. Raises KeyError when the row has no ground truth."""
@@ -73,10 +75,6 @@ class CareRewardManager(RewardManagerBase):  # type: ignore[misc]
         return str(self.tokenizer.decode(responses[:length], skip_special_tokens=True))
 
 
-def _terms(config: DictConfig) -> tuple[Tags, float]:
-    """The tags of a run's responses and the share of the format, by its method."""
-    if is_grpo_care(config):
-        settings = grpo_care_config(config)
-        return settings, settings.lam
-    care = care_config(config)
-    return care.regions, care.lam
+def _settings(config: DictConfig) -> MethodSettings:
+    """Those of the run's method; CARE's where it is another estimator's run."""
+    return (wiring_of(config) or loaded(METHODS["care"])).settings_of(config)

@@ -19,8 +19,7 @@ def ask_before_trusting(reward_loop: Any) -> None:
 
     Raises ContractError where verl loads them in another way.
     """
-    from care_verl.training.configuration import is_care
-    from care_verl.training.grpo_care.configuration import is_grpo_care
+    from care_verl.training.wiring import wiring_of
 
     init = reward_loop.RewardLoopWorker._init_reward_fn
     require_source(init, _TRUSTING)
@@ -28,7 +27,7 @@ def ask_before_trusting(reward_loop: Any) -> None:
 
     @functools.wraps(init)
     def _init_reward_fn(worker: Any) -> None:
-        if not (is_care(worker.config) or is_grpo_care(worker.config)):
+        if wiring_of(worker.config) is None:
             init(worker)
             return
         trust = bool(worker.config.actor_rollout_ref.model.trust_remote_code)

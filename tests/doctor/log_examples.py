@@ -358,8 +358,8 @@ WRITTEN: list[tuple[str, str, str]] = [
     ),
     (
         "groups failed",
-        "care_verl.training.run.failures.GroupsFailedError: 17 groups failed in this step, which ends "
-        "the run; the first: ...",
+        "care_verl.training.run.failures.GroupsFailedError: 17 groups failed in this step, "
+        "which ends the run; the first: ...",
         "",
     ),
     ("groups failed", "group discarded, 7 of 8 sessions settled well; session 3 of ...", ""),
@@ -371,7 +371,8 @@ WRITTEN: list[tuple[str, str, str]] = [
     ),
     (
         "a process of the run died",
-        "care_verl.training.run.liveness.RunActorDiedError: agent-loop worker 0 died, so this step can",
+        "care_verl.training.run.liveness.RunActorDiedError: agent-loop worker 0 died, so this "
+        "step can",
         "",
     ),
 ]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from care_verl.training.refusals import refuse_agents
+from care_verl.training.refusals import COMMON, refuse_values
 from tests.validation import validate
 
 Composed = Callable[..., DictConfig]
@@ -138,10 +138,10 @@ def test_agents_of_several_turns_are_refused(composed: Composed, method: str) ->
 )
 def test_what_else_makes_several_turns_is_refused(composed: Composed, key: str, value: Any) -> None:
     config = composed()
-    refuse_agents(config, "CARE")
+    refuse_values(config, COMMON, "CARE")
     OmegaConf.update(config, f"actor_rollout_ref.rollout.{key}", value)
     with pytest.raises(ValueError, match=f"rollout.{re.escape(key)} = .*not supported yet"):
-        refuse_agents(config, "CARE")
+        refuse_values(config, COMMON, "CARE")
 
 
 def test_a_limit_on_parity_needs_one_distribution(composed: Composed) -> None:

@@ -22,7 +22,7 @@ from verl.workers.rollout.replica import RolloutReplicaRegistry
 
 from care_verl.training.care import agent_loop, trainer, worker
 from care_verl.training.care.policy_loss import care_policy_loss
-from care_verl.training.configuration import ESTIMATOR, POLICY_LOSS, TRAINER_MODE
+from care_verl.training.care.wiring import POLICY_LOSS, TRAINER_MODE
 from care_verl.training.recipes import RecipeSearchPath
 from care_verl.training.reward_manager import CareRewardManager
 from care_verl.training.run import agent_loop as run_agent_loop
@@ -82,7 +82,7 @@ def test_the_registries_know_care() -> None:
     assert get_trainer_cls(TRAINER_MODE) is trainer.CareTrainer
     assert get_trainer_cls("sync") is PPOTrainerSync
     assert POLICY_LOSS_REGISTRY[POLICY_LOSS] is care_policy_loss
-    assert ESTIMATOR in ADV_ESTIMATOR_REGISTRY
+    assert "care" in ADV_ESTIMATOR_REGISTRY
     assert RecipeSearchPath in Plugins.instance().discover(SearchPathPlugin)
 
 

@@ -13,7 +13,7 @@ from verl.workers.config import ActorConfig
 from verl.workers.config.actor import PolicyLossConfig
 from verl.workers.utils.losses import ppo_loss
 
-from care_verl.training.configuration import POLICY_LOSS
+from care_verl.training.care.wiring import POLICY_LOSS
 
 from .samples import nested
 

@@ -21,7 +21,7 @@ from verl.workers.config.actor import PolicyLossConfig
 from verl.workers.utils.losses import ppo_loss
 
 from care_verl.training.grpo_care import agent_loop, trainer, worker
-from care_verl.training.grpo_care.configuration import ESTIMATOR, NO_SECOND_CLIP, TRAINER_MODE
+from care_verl.training.grpo_care.wiring import NO_SECOND_CLIP, TRAINER_MODE
 from care_verl.training.run import agent_loop as run_agent_loop
 from care_verl.training.run import trainer as run_trainer
 from care_verl.training.run import worker as run_worker
@@ -66,7 +66,7 @@ def test_the_trainer_reaches_every_rank(method: str) -> None:
 def test_the_registries_know_the_method() -> None:
     assert get_trainer_cls(TRAINER_MODE) is trainer.GrpoCareTrainer
     with pytest.raises(RuntimeError, match="grpo_care was computed outside its trainer"):
-        ADV_ESTIMATOR_REGISTRY[ESTIMATOR](token_level_rewards=None)
+        ADV_ESTIMATOR_REGISTRY["grpo_care"](token_level_rewards=None)
 
 
 def test_the_references_checkpoint_settings_reach_its_worker(composed: Composed) -> None:

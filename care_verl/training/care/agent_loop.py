@@ -17,8 +17,8 @@ from care_verl.logs import logger_of
 from care_verl.training.care.group_stage import PromptGroup, Session, reflected_output
 from care_verl.training.care.harvesting import HarvestingClient
 from care_verl.training.care.reflection_prompts import ReflectionPrompts
+from care_verl.training.care.wiring import care_config
 from care_verl.training.chat_template import opens_rationale
-from care_verl.training.configuration import care_config
 from care_verl.training.fields import (
     CARE,
     EMBEDDING,

@@ -29,8 +29,8 @@ from care_verl.training.care.policy_loss import clip_rate, skipped_updates
 from care_verl.training.care.sampling import two_distributions
 from care_verl.training.care.step import StepRows
 from care_verl.training.care.token_credit import Fields, credit_fields, no_credit, unpaid_answers
+from care_verl.training.care.wiring import TRAINER_MODE, care_config
 from care_verl.training.care.worker import CareActorRolloutRefWorker
-from care_verl.training.configuration import TRAINER_MODE, care_config
 from care_verl.training.queue_rows import plain, put_by_key
 from care_verl.training.run.trainer import RunTrainer
 from care_verl.training.run.verl_metrics import UPDATED, put_right

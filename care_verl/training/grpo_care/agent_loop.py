@@ -10,8 +10,8 @@ from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ
 
 from care_verl.algorithm import token_spans
 from care_verl.training.chat_template import opens_rationale
-from care_verl.training.grpo_care.configuration import grpo_care_config
 from care_verl.training.grpo_care.step import GRPO_CARE, AnsweredRow, read_share
+from care_verl.training.grpo_care.wiring import grpo_care_config
 from care_verl.training.judged_row import read_reward, read_rule, response_logp, reward_name
 from care_verl.training.run.agent_loop import Group, GroupWorker, prompt_name
 from care_verl.training.run.seeding import SeededClient, Seeding

@@ -20,7 +20,6 @@ from care_verl.logs import logger_of
 from care_verl.training.batching import data_parallel_size
 from care_verl.training.care.dropping import deal_order
 from care_verl.training.grpo_care.columns import grpo_care_rows
-from care_verl.training.grpo_care.configuration import TRAINER_MODE, grpo_care_config
 from care_verl.training.grpo_care.step import (
     Fields,
     ScoredStep,
@@ -28,6 +27,7 @@ from care_verl.training.grpo_care.step import (
     no_credit,
     place_of,
 )
+from care_verl.training.grpo_care.wiring import TRAINER_MODE, grpo_care_config
 from care_verl.training.grpo_care.worker import GrpoCareActorRolloutRefWorker
 from care_verl.training.queue_rows import copy_as_padding, plain, put_by_key
 from care_verl.training.run.trainer import RunTrainer

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from care_verl.methods import METHODS
+
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOTDIR, errno.EEXIST}
 _FOLDERS = ("default_local_dir", "rollout_data_dir", "validation_data_dir")
-_OURS = (
-    "algorithm.care.capture.folder",
-    "algorithm.care.records.folder",
-    "algorithm.grpo_care.records.folder",
+_OURS = tuple(
+    f"algorithm.{method}.{what}.folder" for method in METHODS for what in ("capture", "records")
 )
 _METRICS = "VERL_FILE_LOGGER_PATH"
 

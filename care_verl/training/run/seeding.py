@@ -1,4 +1,4 @@
-"""Seeds of the requests of a run (`algorithm.care.seeded`, `algorithm.grpo_care.seeded`).
+"""Seeds of the requests of a run (the setting `seeded` of its method).
 
 vLLM samples requests without a seed from one stream of random numbers, in the order in which they
 happen to share steps; a request with a seed has a stream of its own. Every request of a seeded run
@@ -14,9 +14,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from care_verl.algorithm import CareConfig
-from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.algorithm.draws import decoding_seed
+from care_verl.algorithm.method_settings import MethodSettings
 
 ROLLOUT, REFLECTION, VALIDATION, TURN = "rollout", "reflection", "validation", "turn"
 
@@ -28,7 +27,7 @@ class Seeding:
     seed: int | None
 
     @classmethod
-    def of(cls, config: DictConfig, settings: CareConfig | GrpoCareConfig) -> Seeding:
+    def of(cls, config: DictConfig, settings: MethodSettings) -> Seeding:
         """`actor_rollout_ref.rollout.seed` of a seeded run."""
         return cls(int(config.actor_rollout_ref.rollout.seed) if settings.seeded else None)
 
