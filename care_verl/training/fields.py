@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 CARE = "care"
-"""Key in a row's `extra_fields`: a `RowRecord` as a mapping, written by the agent-loop worker."""
+"""Key in a row's `extra_fields`: a `CareRow` as a mapping, written by the agent-loop worker."""
 
 IN_S_STAR = "care_in_s_star"
 """Row field, float32: 1 where the row's advantage is not 0."""

@@ -1,4 +1,4 @@
-"""Operations on rows in verl's TransferQueue that CARE needs and verl does not offer."""
+"""Operations on rows in verl's TransferQueue that verl does not offer."""
 
 from __future__ import annotations
 
@@ -72,6 +72,17 @@ def put_by_key(
         tags=batch.tags,
     )
     return updated
+
+
+def group_of(key: str) -> str:
+    """The prompt's id in the key of a row, `{uid}_{session}_{index}`."""
+    return key.rsplit("_", 2)[0]
+
+
+def place_of(key: str) -> tuple[str, int, int]:
+    """Sorts rows by prompt, session and place in it."""
+    uid, session, index = key.rsplit("_", 2)
+    return uid, int(session), int(index)
 
 
 def rows_in_queue() -> int:

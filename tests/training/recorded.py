@@ -15,9 +15,10 @@ from transfer_queue import KVBatchMeta
 
 from care_verl.algorithm import CareConfig, RgrConfig
 from care_verl.records.files import RunRecord
+from care_verl.training.care.row import CareRow
 from care_verl.training.dataset import ENCODED
 from care_verl.training.fields import CARE, EMBEDDING, RGR_SKIPPED
-from care_verl.training.judged_row import JudgedRow, RowRecord
+from care_verl.training.judged_row import JudgedRow
 from care_verl.training.recording.recorder import Recorder
 
 from .samples import WELL_FORMED, MemoryQueue, record
@@ -27,7 +28,7 @@ CUE = "Look again."
 CARE_K2 = CareConfig(K=2, rgr=RgrConfig(cue=CUE))
 
 # (uid, record, embedding, the reason why it was not reflected on)
-Sampled = tuple[str, RowRecord, list[float] | None, str | None]
+Sampled = tuple[str, CareRow, list[float] | None, str | None]
 ROWS: list[Sampled] = [
     ("u", record(0, 1.0), [1.0, 0.0], None),
     ("u", record(1, 0.0), [0.8, 0.6], None),

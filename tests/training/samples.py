@@ -14,10 +14,10 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopO
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from care_verl.algorithm import TagSpec, TokenSpans, token_spans
+from care_verl.training.care.row import CareRow
 from care_verl.training.care.step import StepRows
 from care_verl.training.fields import CARE, EMBEDDING
 from care_verl.training.grpo_care.step import AnsweredRow
-from care_verl.training.judged_row import RowRecord
 from care_verl.training.run.failures import CAUSE, ENDS_RUN, REPORTS
 
 WELL_FORMED = (b"<think>", b"a", b"b", b"</think>", b"<answer>", b"7", b"</answer>", b"")
@@ -30,10 +30,10 @@ def spans_of(pieces: Sequence[bytes] = WELL_FORMED) -> TokenSpans:
     return token_spans(pieces, TagSpec())
 
 
-def record(session: int, acc: float, **fields: Any) -> RowRecord:
+def record(session: int, acc: float, **fields: Any) -> CareRow:
     """A record with reward 0.9·acc + 0.1 and the spans of `WELL_FORMED`."""
     defaults = {"reward": 0.9 * acc + 0.1, "spans": spans_of(), "logp": -1.0}
-    return RowRecord(session=session, acc=acc, **{**defaults, **fields})
+    return CareRow(session=session, acc=acc, **{**defaults, **fields})
 
 
 def answered(
@@ -45,7 +45,7 @@ def answered(
 
 
 def step_rows(
-    rows: Sequence[tuple[str, RowRecord, Sequence[float] | None]],
+    rows: Sequence[tuple[str, CareRow, Sequence[float] | None]],
     tags: Sequence[dict[str, Any]] | None = None,
     masks: Sequence[Sequence[int]] | None = None,
 ) -> StepRows:
@@ -62,7 +62,7 @@ def step_rows(
         keys=[f"{uid}_{row.session}_0" for uid, row, _ in rows],
         tags=plain if tags is None else tags,
         extra_fields=extra_fields,
-        response_masks=[
+        masks=[
             torch.ones(length, dtype=torch.int64) if masks is None else torch.tensor(masks[i])
             for i, length in enumerate(lengths)
         ],

@@ -14,7 +14,7 @@ import ray
 import transfer_queue
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
-from care_verl.training.judged_row import NoEmbeddingError
+from care_verl.training.care.row import NoEmbeddingError
 from care_verl.training.run.failures import (
     CAUSE,
     REPORTS,

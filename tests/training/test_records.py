@@ -13,16 +13,8 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from care_verl.training.judged_row import (
-    NoEmbeddingError,
-    RowRecord,
-    as_embedding,
-    read_accuracy,
-    read_reward,
-    read_rule,
-    response_logp,
-    reward_name,
-)
+from care_verl.training.care.row import CareRow, NoEmbeddingError, as_embedding, read_accuracy
+from care_verl.training.judged_row import read_reward, read_rule, response_logp, reward_name
 from care_verl.training.run.misfit import MisfitError
 
 from .samples import MALFORMED, WELL_FORMED, record, spans_of
@@ -32,13 +24,13 @@ from .samples import MALFORMED, WELL_FORMED, record, spans_of
 def test_a_record_survives_plain_encoding(pieces: tuple[bytes, ...]) -> None:
     sent = record(3, 0.0, spans=spans_of(pieces), logp=-1.25, reflected_from=1)
     arrived = json.loads(json.dumps(sent.to_mapping()))
-    assert RowRecord.from_mapping(arrived) == sent
+    assert CareRow.from_mapping(arrived) == sent
 
 
 def test_ranges_come_back_as_tuples() -> None:
     arrived = json.loads(json.dumps(record(0, 1.0).to_mapping()))
     assert arrived["spans"]["rationale"] == [1, 3]
-    spans = RowRecord.from_mapping(arrived).spans
+    spans = CareRow.from_mapping(arrived).spans
     assert (spans.rationale, spans.answer, spans.end) == ((1, 3), (5, 6), 7)
 
 

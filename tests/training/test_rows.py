@@ -14,13 +14,13 @@ from transfer_queue import KVBatchMeta
 
 from care_verl.algorithm import CareConfig
 from care_verl.training.care.dropping import drop_rows, padding_rows
+from care_verl.training.care.row import CareRow
 from care_verl.training.care.step import StepRows
 from care_verl.training.fields import CARE, RGR_SKIPPED
-from care_verl.training.judged_row import RowRecord
 
 from .samples import MemoryQueue, record, step_rows
 
-Row = tuple[str, RowRecord, Sequence[float] | None]
+Row = tuple[str, CareRow, Sequence[float] | None]
 
 # d_cos to the anchor: 0.2 for session 1, 1 for session 2. The reflection on 1 succeeds.
 GROUP: list[Row] = [
@@ -49,7 +49,7 @@ def test_masks_and_tags_move_with_their_row() -> None:
     arrived = [GROUP[2], GROUP[0]]
     rows = step_rows(arrived, tags=[{"name": "two"}, {"name": "zero"}], masks=[[1, 1], [1]])
     assert [tag["name"] for tag in rows.tags] == ["zero", "two"]
-    assert [len(mask) for mask in rows.response_masks] == [1, 2]
+    assert [len(mask) for mask in rows.masks] == [1, 2]
 
 
 def test_equal_distances_are_broken_by_session_whatever_came_first() -> None:
@@ -155,7 +155,7 @@ def filled(queue: MemoryQueue, lengths: Sequence[int]) -> tuple[KVBatchMeta, Ste
     """One group of originals with these response lengths, in the queue."""
     records = [record(i, 0.0) for i in range(len(lengths))]
     rows = step_rows([("u", row, [1.0]) for row in records], masks=[[1] * n for n in lengths])
-    for key, mask in zip(rows.keys, rows.response_masks, strict=True):
+    for key, mask in zip(rows.keys, rows.masks, strict=True):
         queue.rows[key] = {"responses": mask + 6, "response_mask": mask, "loss_mask": mask}
     batch = KVBatchMeta(
         partition_id="train", keys=rows.keys, tags=rows.tags, extra_info={"temperature": 0.7}

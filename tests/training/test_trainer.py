@@ -218,7 +218,7 @@ def fill(queue: MemoryQueue, lengths: Sequence[int]) -> tuple[KVBatchMeta, Any]:
     tag = {"min_global_steps": 0, "max_global_steps": 0}
     tags = [{**tag, "prompt_len": 1 + n, "response_len": n, "seq_len": 1 + 2 * n} for n in lengths]
     rows = step_rows(records, tags=tags, masks=[[1] * n for n in lengths])
-    for key, mask in zip(rows.keys, rows.response_masks, strict=True):
+    for key, mask in zip(rows.keys, rows.masks, strict=True):
         queue.rows[key] = {
             "prompts": torch.ones(1 + len(mask), dtype=torch.int64),
             "responses": mask,

@@ -17,6 +17,7 @@ from care_verl.logs import logger_of
 from care_verl.training.care.group_stage import PromptGroup, Session, reflected_output
 from care_verl.training.care.harvesting import HarvestingClient
 from care_verl.training.care.reflection_prompts import ReflectionPrompts
+from care_verl.training.care.row import CareRow, as_embedding, read_accuracy
 from care_verl.training.care.wiring import care_config
 from care_verl.training.chat_template import opens_rationale
 from care_verl.training.fields import (
@@ -29,9 +30,6 @@ from care_verl.training.fields import (
 )
 from care_verl.training.judged_row import (
     ORIGINAL,
-    RowRecord,
-    as_embedding,
-    read_accuracy,
     read_reward,
     read_rule,
     response_logp,
@@ -83,7 +81,7 @@ class CareAgentLoopWorker(GroupWorker):
 
     async def _publish(
         self, output: AgentLoopOutput, fields: dict[str, Any], reflected_from: int
-    ) -> RowRecord:
+    ) -> CareRow:
         """Score a row, attach its record and put it into the queue."""
         await self._compute_score([output], kwargs=fields)
         record = self._record(output, fields, reflected_from)
@@ -93,12 +91,12 @@ class CareAgentLoopWorker(GroupWorker):
 
     def _record(
         self, output: AgentLoopOutput, fields: dict[str, Any], reflected_from: int
-    ) -> RowRecord:
+    ) -> CareRow:
         session = int(fields["session_id"])
         verdict = f"{reward_name(self.config)}, session {session} of {prompt_name(fields)}"
         prefilled = self._opens_rationale(output.prompt_ids)
         pieces = [self._piece(token) for token in output.response_ids]
-        return RowRecord(
+        return CareRow(
             session=session,
             acc=read_accuracy(output.extra_fields, verdict),
             rule=read_rule(output.extra_fields),

@@ -9,9 +9,10 @@ from functools import partial
 from torch import Tensor
 
 from care_verl.algorithm import KINDS, ROLES, CareAdvantages, CareConfig
+from care_verl.training.care.row import CareRow
 from care_verl.training.care.step import StepRows
 from care_verl.training.fields import RGR_SKIPPED
-from care_verl.training.judged_row import ORIGINAL, RowRecord
+from care_verl.training.judged_row import ORIGINAL
 from care_verl.training.recording.held_step import RecordedRows, Row
 
 
@@ -22,7 +23,7 @@ def care_rows(rows: StepRows, result: CareAdvantages, care: CareConfig) -> Recor
         keys=rows.keys,
         uids=rows.uids,
         records=rows.records,
-        masks=rows.response_masks,
+        masks=rows.masks,
         reports=rows.reports,
         updated=frozenset(key for key, a in zip(rows.keys, advantage, strict=True) if a),
         columns=partial(_columns, rows, result, care),
@@ -59,7 +60,7 @@ def _reflection(rows: StepRows, i: int, care: CareConfig) -> Row:
         reason = rows.tags[i].get(RGR_SKIPPED)
         return {"rgr_skipped": reason, "rgr_outcome": "skipped" if reason else None}
     return {
-        "rgr_prefix_tokens": _given(rows.response_masks[i]),
+        "rgr_prefix_tokens": _given(rows.masks[i]),
         "rgr_cue": care.rgr.cue if care.rgr.mode == "cue" else None,
         "rgr_outcome": _outcome(record),
     }
@@ -71,7 +72,7 @@ def _given(mask: Tensor) -> int:
     return int(decoded[0]) if len(decoded) else len(mask)
 
 
-def _outcome(record: RowRecord) -> str:
+def _outcome(record: CareRow) -> str:
     return "succeeded" if record.acc == 1 else "failed"
 
 

@@ -8,13 +8,14 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from transfer_queue import KVBatchMeta
 
+from care_verl.training.care.row import CareRow
 from care_verl.training.care.step import StepRows
 from care_verl.training.fields import ORACLE, RATIONALE_RANGE
-from care_verl.training.judged_row import ORIGINAL, RowRecord
+from care_verl.training.judged_row import ORIGINAL
 from care_verl.training.queue_rows import put_by_key
 
 
-def rationale_range(record: RowRecord, prompt_len: int, response_len: int) -> Tensor:
+def rationale_range(record: CareRow, prompt_len: int, response_len: int) -> Tensor:
     """int64 [2]: the pooled positions in prompt + response, half-open.
 
     The last response token was never fed to the rollout engine and has no hidden state there;

@@ -29,7 +29,7 @@ def drop_rows(
     clear_masks(
         partition,
         [rows.keys[i] for i in padding],
-        [rows.response_masks[i] for i in padding],
+        [rows.masks[i] for i in padding],
         as_padding,
     )
     going_on = [*updated, *padding]
@@ -38,13 +38,13 @@ def drop_rows(
     keys = [rows.keys[i] for i in going_on]
     tags: list[dict[str, Any]] = [{**rows.tags[i], "is_padding": False} for i in updated]
     tags += [{**rows.tags[i], **as_padding} for i in padding]
-    lengths = {rows.keys[i]: len(rows.response_masks[i]) for i in padding}
+    lengths = {rows.keys[i]: len(rows.masks[i]) for i in padding}
     missing = -len(keys) % multiple
     if missing:
         shortest = min(going_on, key=lambda i: rows.tags[i]["seq_len"])
         copies = copy_as_padding(partition, rows.keys[shortest], rows.tags[shortest], missing)
         keys, tags = keys + copies.keys, tags + copies.tags
-        lengths |= {key: len(rows.response_masks[shortest]) for key in copies.keys}
+        lengths |= {key: len(rows.masks[shortest]) for key in copies.keys}
     kept = KVBatchMeta(partition_id=partition, keys=keys, tags=tags, extra_info=batch.extra_info)
     return kept, lengths
 

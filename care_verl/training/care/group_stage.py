@@ -15,8 +15,8 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopO
 from verl.workers.rollout.replica import TokenOutput
 
 from care_verl.algorithm import CareConfig, GroupPlan, plan_group
+from care_verl.training.care.row import CareRow
 from care_verl.training.fields import CARE, EMBEDDING, EMBEDDING_TOKENS
-from care_verl.training.judged_row import RowRecord
 from care_verl.training.run.agent_loop import Group
 
 
@@ -26,7 +26,7 @@ class Session:
 
     output: AgentLoopOutput
     fields: dict[str, Any]
-    record: RowRecord
+    record: CareRow
     embedding: np.ndarray
 
 

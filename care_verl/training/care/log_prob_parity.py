@@ -6,8 +6,9 @@ import transfer_queue as tq
 from transfer_queue import KVBatchMeta
 
 from care_verl.algorithm import ParityConfig, ScoredRow, parity_metrics, worst_token
+from care_verl.training.care.row import CareRow
 from care_verl.training.care.step import StepRows
-from care_verl.training.judged_row import ORIGINAL, RowRecord
+from care_verl.training.judged_row import ORIGINAL
 
 FIELDS = ["rollout_log_probs", "old_log_probs", "response_mask"]
 
@@ -40,7 +41,7 @@ def checked_parity(
 
 
 def _scored_rows(
-    keys: list[str], partition_id: str, records: dict[str, RowRecord]
+    keys: list[str], partition_id: str, records: dict[str, CareRow]
 ) -> list[ScoredRow]:
     if not keys:
         return []
@@ -54,7 +55,7 @@ def _scored_rows(
     ]
 
 
-def _kinds(record: RowRecord, mixed: bool) -> tuple[str, ...]:
+def _kinds(record: CareRow, mixed: bool) -> tuple[str, ...]:
     """`original` or `reflected`; where some rows have images and some none, also with which."""
     kind = "original" if record.reflected_from == ORIGINAL else "reflected"
     if not mixed:

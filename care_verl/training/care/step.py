@@ -11,27 +11,24 @@ import torch
 from torch import Tensor
 
 from care_verl.algorithm import CareAdvantages, CareConfig, care_advantages, care_metrics
+from care_verl.training.care.row import CareRow
 from care_verl.training.fields import CARE, EMBEDDING, RGR_SKIPPED
-from care_verl.training.judged_row import ORIGINAL, RowRecord
+from care_verl.training.judged_row import ORIGINAL
+from care_verl.training.queue_rows import group_of
 from care_verl.training.run.verl_metrics import length_metrics
+from care_verl.training.sampled_rows import SampledRows, reports_of, require_rows
 from care_verl.verifier import UNDECIDED, UNREADABLE_GOLD
 
 
-@dataclass(frozen=True)
-class StepRows:
-    """All B rows of a step, sorted by group and session, so that ties never depend on timing.
+@dataclass(frozen=True, kw_only=True)
+class StepRows(SampledRows[CareRow]):
+    """All B rows of a step of CARE.
 
-    `keys` are the queue's, `tags` its row tags; `response_masks` are B tensors [T_i], 1 on
-    decoded tokens; `embedding` is [B, H], zeros for reflections. `reports` is what the reward said
-    of each row beside its score.
+    tags: the queue's row tags. embedding: [B, H], zeros for reflections.
     """
 
-    keys: list[str]
     tags: list[dict[str, Any]]
-    records: list[RowRecord]
-    response_masks: list[Tensor]
     embedding: Tensor
-    reports: list[dict[str, Any]]
 
     @classmethod
     def of(
@@ -39,28 +36,20 @@ class StepRows:
         keys: Sequence[str],
         tags: Sequence[dict[str, Any]],
         extra_fields: Sequence[dict[str, Any]],
-        response_masks: Sequence[Tensor],
+        masks: Sequence[Tensor],
     ) -> StepRows:
         """From the queue's columns. Raises RuntimeError when no rollout arrived at all."""
-        if not keys:
-            raise RuntimeError(
-                "no rollout arrived in this step: every session failed; the rollout errors are "
-                "logged above"
-            )
-        records = [RowRecord.from_mapping(fields[CARE]) for fields in extra_fields]
-        order = sorted(range(len(keys)), key=lambda i: (_uid(keys[i]), records[i].session))
+        require_rows(keys)
+        records = [CareRow.from_mapping(fields[CARE]) for fields in extra_fields]
+        order = sorted(range(len(keys)), key=lambda i: (group_of(keys[i]), records[i].session))
         return cls(
             keys=[keys[i] for i in order],
             tags=[tags[i] for i in order],
             records=[records[i] for i in order],
-            response_masks=[response_masks[i] for i in order],
+            masks=[masks[i] for i in order],
             embedding=_embeddings([extra_fields[i].get(EMBEDDING) for i in order]),
-            reports=[extra_fields[i].get("reward_extra_info") or {} for i in order],
+            reports=reports_of([extra_fields[i] for i in order]),
         )
-
-    @property
-    def uids(self) -> list[str]:
-        return [_uid(key) for key in self.keys]
 
     @property
     def acc(self) -> Tensor:
@@ -82,13 +71,13 @@ class StepRows:
     def reflected_from(self) -> Tensor:
         """[B]: the row index of each reflection's source, -1 for originals."""
         index = {
-            (_uid(key), record.session): i
+            (group_of(key), record.session): i
             for i, (key, record) in enumerate(zip(self.keys, self.records, strict=True))
         }
         sources = [
             ORIGINAL
             if record.reflected_from == ORIGINAL
-            else index[_uid(key), record.reflected_from]
+            else index[group_of(key), record.reflected_from]
             for key, record in zip(self.keys, self.records, strict=True)
         ]
         return torch.tensor(sources)
@@ -140,8 +129,8 @@ class StepRows:
         score = self.reward[original]
         metrics = {
             "care/acc/mean": float(self.acc[original].mean()),
-            "care/verifier/undecided": self._share_of_rule(UNDECIDED),
-            "care/verifier/unreadable_gold": self._share_of_rule(UNREADABLE_GOLD),
+            "care/verifier/undecided": self.share_of_rule(UNDECIDED),
+            "care/verifier/unreadable_gold": self.share_of_rule(UNREADABLE_GOLD),
         }
         for name in ("critic/score", "critic/rewards"):
             metrics |= _spread(name, score)
@@ -153,16 +142,8 @@ class StepRows:
     def _sampled_entropy(self, chosen: Tensor) -> dict[str, float]:
         """Mean -log pi of the decoded tokens of the chosen rows, [B]; nothing without a token."""
         logp = torch.tensor([record.logp for record in self.records], dtype=torch.float64)
-        decoded = torch.tensor([int(mask.sum()) for mask in self.response_masks])[chosen].sum()
+        decoded = torch.tensor([int(mask.sum()) for mask in self.masks])[chosen].sum()
         return {"care/entropy/sampled": float(-logp[chosen].sum() / decoded)} if decoded else {}
-
-    def _share_of_rule(self, rule: str) -> float:
-        """Share of all B rows that the verifier judged by `rule`."""
-        return sum(record.rule == rule for record in self.records) / len(self.records)
-
-
-def _uid(key: str) -> str:
-    return key.rsplit("_", 2)[0]
 
 
 def _embeddings(values: Sequence[Any]) -> Tensor:

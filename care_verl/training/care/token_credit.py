@@ -33,7 +33,7 @@ def credit_fields(
     """
     if not updated:
         return {}, 0
-    masks = [rows.response_masks[i] for i in updated]
+    masks = [rows.masks[i] for i in updated]
     weights = region_weights(
         [rows.records[i].spans for i in updated],
         rows.acc[list(updated)],

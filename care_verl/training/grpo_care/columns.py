@@ -6,7 +6,7 @@ import math
 from functools import partial
 
 from care_verl.algorithm.selection import kind_of
-from care_verl.training.grpo_care.step import ScoredStep, group_of
+from care_verl.training.grpo_care.step import ScoredStep
 from care_verl.training.recording.held_step import RecordedRows, Row
 
 
@@ -14,8 +14,8 @@ def grpo_care_rows(step: ScoredStep) -> RecordedRows:
     """A step's rows for its record; all of them are in the update."""
     return RecordedRows(
         keys=step.keys,
-        uids=[group_of(key) for key in step.keys],
-        records=step.rows,
+        uids=step.uids,
+        records=step.records,
         masks=step.masks,
         reports=step.reports,
         updated=frozenset(step.keys),
@@ -25,7 +25,7 @@ def grpo_care_rows(step: ScoredStep) -> RecordedRows:
 
 def _columns(step: ScoredStep) -> list[Row]:
     kinds = _kinds(step)
-    return [_column(step, i) | {"kind": kinds[group_of(key)]} for i, key in enumerate(step.keys)]
+    return [_column(step, i) | {"kind": kinds[uid]} for i, uid in enumerate(step.uids)]
 
 
 def _column(step: ScoredStep, i: int) -> Row:
@@ -35,7 +35,7 @@ def _column(step: ScoredStep, i: int) -> Row:
         "advantage": float(result.advantage[i]),
         "advantage_base": float(result.base[i]),
         "accurate": bool(result.accurate[i]),
-        "answer_tokens": step.rows[i].answer,
+        "answer_tokens": step.records[i].answer,
         "answer_likelihood": None if math.isnan(likelihood) else likelihood,
         "bonus": float(result.bonus[i]),
     }
@@ -43,6 +43,6 @@ def _column(step: ScoredStep, i: int) -> Row:
 
 def _kinds(step: ScoredStep) -> dict[str, str]:
     right: dict[str, list[bool]] = {}
-    for key, row in zip(step.keys, step.rows, strict=True):
-        right.setdefault(group_of(key), []).append(row.acc == 1)
+    for uid, row in zip(step.uids, step.records, strict=True):
+        right.setdefault(uid, []).append(row.acc == 1)
     return {uid: kind_of(rows) for uid, rows in right.items()}

@@ -18,6 +18,8 @@ from care_verl.algorithm.consistency import (
 from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.algorithm.spans import Span
 from care_verl.training.judged_row import NUMBERS, JudgedRow, fault_of, reported_accuracy
+from care_verl.training.queue_rows import group_of
+from care_verl.training.sampled_rows import SampledRows, reports_of, require_rows
 from care_verl.verifier import UNDECIDED, UNREADABLE_GOLD
 
 GRPO_CARE = "grpo_care"
@@ -51,18 +53,10 @@ def read_share(extra_fields: Mapping[str, Any], verdict: str) -> float:
     return float(acc)
 
 
-@dataclass(frozen=True)
-class ScoredStep:
-    """B rows of a step with their advantages.
+@dataclass(frozen=True, kw_only=True)
+class ScoredStep(SampledRows[AnsweredRow]):
+    """All B rows of a step with their advantages."""
 
-    keys: the queue's; masks: B tensors [T_i]; reports: what the reward said of each row beside its
-    score.
-    """
-
-    keys: list[str]
-    rows: list[AnsweredRow]
-    masks: list[Tensor]
-    reports: list[dict[str, Any]]
     result: GrpoCareAdvantages
 
     @classmethod
@@ -78,11 +72,7 @@ class ScoredStep:
 
         Raises RuntimeError when no rollout arrived at all.
         """
-        if not keys:
-            raise RuntimeError(
-                "no rollout arrived in this step: every session failed; the rollout errors are "
-                "logged above"
-            )
+        require_rows(keys)
         rows = [AnsweredRow.from_mapping(fields[GRPO_CARE]) for fields in extra_fields]
         result = grpo_care_advantages(
             reward=torch.tensor([row.reward for row in rows], dtype=torch.float64),
@@ -91,8 +81,13 @@ class ScoredStep:
             uid=[group_of(key) for key in keys],
             config=config,
         )
-        reports = [fields.get("reward_extra_info") or {} for fields in extra_fields]
-        return cls(list(keys), rows, list(masks), reports, result)
+        return cls(
+            keys=list(keys),
+            records=rows,
+            masks=list(masks),
+            reports=reports_of(extra_fields),
+            result=result,
+        )
 
     def fields(self) -> dict[str, Fields]:
         """What the update and verl's metrics read of each row, by key.
@@ -106,7 +101,7 @@ class ScoredStep:
             spread = self.result.advantage[place] * mask.double()
             rewards = torch.zeros(len(mask))
             if len(mask):
-                rewards[-1] = self.rows[place].reward + float(self.result.bonus[place])
+                rewards[-1] = self.records[place].reward + float(self.result.bonus[place])
             fields[key] = credit(spread.float(), rewards)
         return fields
 
@@ -114,7 +109,7 @@ class ScoredStep:
         """What a dump of the rollouts says of each row beside verl's columns, by key."""
         result = self.result
         columns: dict[str, list[float] | list[float | None]] = {
-            "acc": [row.acc for row in self.rows],
+            "acc": [row.acc for row in self.records],
             "answer_likelihood": [_or_none(value) for value in result.likelihood.tolist()],
             "bonus": result.bonus.tolist(),
             "advantage": result.advantage.tolist(),
@@ -132,7 +127,7 @@ class ScoredStep:
         equal = torch.ones(int(result.group.max()) + 1, dtype=torch.bool)
         equal[result.group[result.advantage != 0]] = False
         metrics = {
-            "grpo_care/acc/mean": _mean([row.acc for row in self.rows]),
+            "grpo_care/acc/mean": _mean([row.acc for row in self.records]),
             "grpo_care/accurate/share": _mean(accurate),
             "grpo_care/answer/missing": _mean(~scored),
             "grpo_care/bonus/rate": _mean(paid),
@@ -141,14 +136,10 @@ class ScoredStep:
             "grpo_care/likelihood/accurate": _mean(result.likelihood[scored & accurate]),
             "grpo_care/likelihood/inaccurate": _mean(result.likelihood[scored & ~accurate]),
             "grpo_care/groups/without_advantage": float(equal.sum()),
-            "grpo_care/verifier/undecided": self._share_of_rule(UNDECIDED),
-            "grpo_care/verifier/unreadable_gold": self._share_of_rule(UNREADABLE_GOLD),
+            "grpo_care/verifier/undecided": self.share_of_rule(UNDECIDED),
+            "grpo_care/verifier/unreadable_gold": self.share_of_rule(UNREADABLE_GOLD),
         }
         return {name: value for name, value in metrics.items() if not math.isnan(value)}
-
-    def _share_of_rule(self, rule: str) -> float:
-        """Share of the rows that the verifier judged by `rule`."""
-        return _mean([row.rule == rule for row in self.rows])
 
 
 def log_prob_distance(
@@ -169,17 +160,6 @@ def credit(advantages: Tensor, rewards: Tensor) -> Fields:
 def no_credit(length: int) -> Fields:
     """The fields of a padding row of T tokens."""
     return credit(torch.zeros(length), torch.zeros(length))
-
-
-def group_of(key: str) -> str:
-    """The prompt's id in the key of a row, `{uid}_{session}_{index}`."""
-    return key.rsplit("_", 2)[0]
-
-
-def place_of(key: str) -> tuple[str, int, int]:
-    """Sorts rows by prompt, session and place in it."""
-    uid, session, index = key.rsplit("_", 2)
-    return uid, int(session), int(index)
 
 
 def _mean(values: Tensor | Sequence[float]) -> float:

@@ -25,11 +25,10 @@ from care_verl.training.grpo_care.step import (
     ScoredStep,
     log_prob_distance,
     no_credit,
-    place_of,
 )
 from care_verl.training.grpo_care.wiring import TRAINER_MODE, grpo_care_config
 from care_verl.training.grpo_care.worker import GrpoCareActorRolloutRefWorker
-from care_verl.training.queue_rows import copy_as_padding, plain, put_by_key
+from care_verl.training.queue_rows import copy_as_padding, place_of, plain, put_by_key
 from care_verl.training.run.trainer import RunTrainer
 
 logger = logger_of(__name__)

@@ -20,8 +20,8 @@ from verl.utils import tensordict_utils as tu
 
 from care_verl.algorithm import RecordsConfig
 from care_verl.logs import logger_of
+from care_verl.training.care.row import NoEmbeddingError
 from care_verl.training.checkpointing.saving import DeferredCallback, resuming_whole, whole_save
-from care_verl.training.judged_row import NoEmbeddingError
 from care_verl.training.queue_rows import rows_in_queue
 from care_verl.training.recording.recorder import Recorder, recording
 from care_verl.training.run.disk import explaining_disks
