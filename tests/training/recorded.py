@@ -98,7 +98,7 @@ def recording_trainer(folder: Path, care: CareConfig = CARE_K2) -> Any:
         batch_config(rows=8, mini=8, dynamic=True), {"trainer": {"rollout_data_dir": None}}
     )
     recorder = Recorder(folder, care.records, list(WELL_FORMED), start=1)
-    return care_trainer(config, care=care, actor_rollout_wg=workers(), _recorder=recorder)
+    return care_trainer(config, settings=care, actor_rollout_wg=workers(), _recorder=recorder)
 
 
 def train(

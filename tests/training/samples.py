@@ -15,7 +15,7 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from care_verl.algorithm import TagSpec, TokenSpans, token_spans
 from care_verl.training.care.row import CareRow
-from care_verl.training.care.step import StepRows
+from care_verl.training.care.step_rows import StepRows
 from care_verl.training.fields import CARE, EMBEDDING
 from care_verl.training.grpo_care.step import AnsweredRow
 from care_verl.training.run.failures import CAUSE, ENDS_RUN, REPORTS

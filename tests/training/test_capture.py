@@ -11,8 +11,9 @@ import torch
 from omegaconf import OmegaConf
 from transfer_queue import KVBatchMeta
 
-from care_verl.algorithm import CaptureConfig, CareConfig
+from care_verl.algorithm import CaptureConfig, CareConfig, RecordsConfig
 from care_verl.training.care.capture_file import Capture, read_capture
+from care_verl.training.recording.recorder import Recorder
 
 from .samples import MemoryQueue
 from .trainers import batch_config, care_trainer, sampled, workers
@@ -33,8 +34,12 @@ MODEL = {
 
 def capturing_trainer(folder: Path, step: int) -> Any:
     config = OmegaConf.merge(batch_config(rows=8, mini=8, dynamic=True), MODEL)
-    care = replace(CareConfig(K=2), capture=CaptureConfig(step=2, folder=str(folder)))
-    return care_trainer(config, actor_rollout_wg=workers(), care=care, global_steps=step)
+    capture = CaptureConfig(step=2, folder=str(folder))
+    care = replace(CareConfig(K=2), capture=capture, records=RecordsConfig(every=0))
+    recorder = Recorder(folder / "records", care.records, [], start=0)
+    return care_trainer(
+        config, actor_rollout_wg=workers(), settings=care, global_steps=step, _recorder=recorder
+    )
 
 
 def filled(queue: MemoryQueue) -> KVBatchMeta:
@@ -57,6 +62,8 @@ def captured(queue: MemoryQueue, folder: Path) -> Capture:
         for name in ("old_log_probs", "ref_log_prob"):
             queue.rows[key][name] = torch.full((8,), -1.0 if name == "old_log_probs" else -2.0)
     trainer._compute_advantage(kept, {})
+    trainer._recorder.finish({}, None)
+    trainer._recorder.close(failed=False)
     return read_capture(folder / "step_2.safetensors")
 
 
@@ -92,4 +99,6 @@ def test_what_the_update_was_made_with(queue: MemoryQueue, tmp_path: Path) -> No
 def test_other_steps_are_not_captured(queue: MemoryQueue, tmp_path: Path) -> None:
     trainer = capturing_trainer(tmp_path, step=1)
     trainer._compute_advantage(trainer._assign_and_drop(sampled(queue)), {})
+    trainer._recorder.finish({}, None)
+    trainer._recorder.close(failed=False)
     assert list(tmp_path.iterdir()) == []

@@ -64,9 +64,7 @@ def fill(queue: MemoryQueue) -> KVBatchMeta:
 
 def train(queue: MemoryQueue, recorder: Any, step: int = 1) -> None:
     """What verl does in a step, as far as the record is concerned."""
-    trainer = bare_trainer(
-        _recorder=recorder, global_steps=step, timing_raw={}, logger=None, _all_rows_metrics={}
-    )
+    trainer = bare_trainer(_recorder=recorder, global_steps=step, timing_raw={}, logger=None)
     metrics: dict[str, Any] = {}
     batch = trainer._compute_advantage(fill(queue), metrics)
     trainer._compute_metrics(batch, metrics, trainer.timing_raw)

@@ -121,7 +121,7 @@ def test_the_reference_exists_though_no_kl_term_does(composed: Composed) -> None
 
 
 def put_rows(queue: MemoryQueue, step: ScoredStep) -> KVBatchMeta:
-    for i, (key, row) in enumerate(zip(step.keys, step.rows, strict=True)):
+    for i, (key, row) in enumerate(zip(step.keys, step.records, strict=True)):
         tokens = 3 + i
         mask = torch.ones(tokens, dtype=torch.int64)
         likelihood = float(step.result.likelihood[i])

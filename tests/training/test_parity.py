@@ -26,6 +26,7 @@ from care_verl.training.care.worker import CareTrainingWorker
 from care_verl.training.fields import IN_S_STAR
 
 from .samples import MemoryQueue, record, step_rows
+from .trainers import step_of
 
 EMBEDDING = [1.0, 0.0]
 
@@ -127,12 +128,12 @@ def test_the_trainer_checks_between_scoring_and_update(
     batch, rows = scored_batch(queue)
     monkeypatch.setattr(PPOTrainerSync, "_compute_old_log_prob", lambda self, batch, metrics: batch)
     trainer: Any = object.__new__(CareTrainer)
-    trainer._rows, trainer.global_steps, trainer.care = rows, 3, CareConfig()
+    trainer._step, trainer.global_steps, trainer.settings = step_of({}, rows), 3, CareConfig()
     trainer.config = OmegaConf.create({"actor_rollout_ref": {"rollout": sampling()}})
     metrics: dict[str, float] = {}
     assert trainer._compute_old_log_prob(batch, metrics) is batch
     assert metrics["care/parity/original_max"] == 0.25
-    trainer.care = CareConfig(parity=ParityConfig(max_difference=0.1))
+    trainer.settings = CareConfig(parity=ParityConfig(max_difference=0.1))
     with pytest.raises(ParityError, match="step 3"):
         trainer._compute_old_log_prob(batch, metrics)
     # A distance between two distributions would be no sign of anything.

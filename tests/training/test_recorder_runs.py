@@ -28,7 +28,9 @@ pytestmark = pytest.mark.usefixtures("no_metrics_of_verl")
 
 def trained(config: DictConfig, queue: MemoryQueue, tokenizer: Any, steps: int) -> None:
     with explaining_disks(config), recording(config, CARE_K2.records, tokenizer, 1) as recorder:
-        trainer = care_trainer(config, care=CARE_K2, actor_rollout_wg=workers(), _recorder=recorder)
+        trainer = care_trainer(
+            config, settings=CARE_K2, actor_rollout_wg=workers(), _recorder=recorder
+        )
         for step in range(1, steps + 1):
             train(trainer, queue, step)
 
@@ -126,7 +128,7 @@ def test_samples_of_a_step_go_to_the_runs_trackers(
     care = CareConfig(K=2, records=RecordsConfig(samples=3))
     with recording(run_config(tmp_path), care.records, tokenizer, 1) as recorder:
         trainer = care_trainer(
-            run_config(tmp_path), care=care, actor_rollout_wg=workers(), _recorder=recorder
+            run_config(tmp_path), settings=care, actor_rollout_wg=workers(), _recorder=recorder
         )
         trainer.logger = "the run's tracking"
         train(trainer, queue, step=1)

@@ -15,7 +15,7 @@ from transfer_queue import KVBatchMeta
 from care_verl.algorithm import CareConfig
 from care_verl.training.care.dropping import drop_rows, padding_rows
 from care_verl.training.care.row import CareRow
-from care_verl.training.care.step import StepRows
+from care_verl.training.care.step_rows import StepRows
 from care_verl.training.fields import CARE, RGR_SKIPPED
 
 from .samples import MemoryQueue, record, step_rows

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from care_verl.algorithm import CareConfig
-from care_verl.training.care.step import StepRows
+from care_verl.training.care.step_rows import StepRows
 from care_verl.training.care.token_credit import credit_fields, no_credit, unpaid_answers
 from care_verl.training.fields import IN_S_STAR
 
@@ -79,7 +79,7 @@ def test_an_answer_without_weight_is_counted() -> None:
     made = rows()
     fields, _ = credit_fields(made, ADVANTAGE, [0, 1, 2, 3], CareConfig())
     assert unpaid_answers(made, fields) == 0
-    made.response_masks[3][6] = 0
+    made.masks[3][6] = 0
     fields, _ = credit_fields(made, ADVANTAGE, [0, 1, 2, 3], CareConfig())
     assert unpaid_answers(made, fields) == 1
 

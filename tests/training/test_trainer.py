@@ -33,7 +33,7 @@ from care_verl.training.run.actor_classes import plain_class
 from care_verl.training.run.failures import failed_groups_limit
 
 from .samples import MemoryQueue, record, step_rows
-from .trainers import batch_config, care_trainer, sampled, workers
+from .trainers import batch_config, care_trainer, sampled, step_of, workers
 
 Composed = Callable[..., DictConfig]
 
@@ -95,8 +95,8 @@ def test_a_step_keeps_what_is_trained_and_writes_its_credit(queue: MemoryQueue) 
     kept = trainer._assign_and_drop(sampled(queue))
     assert kept.keys == ["u_0_0", "u_2_0", "u_3_0", "u_1_0"]
     assert sorted(queue.rows) == sorted(kept.keys)
-    assert trainer._all_rows_metrics["care/rows/updated"] == 3.0
-    assert trainer._all_rows_metrics["care/rows/without_weight"] == 0.0
+    assert trainer._step.metrics["care/rows/updated"] == 3.0
+    assert trainer._step.metrics["care/rows/without_weight"] == 0.0
 
     kept.reorder([3, 2, 1, 0])
     trainer._compute_advantage(kept, {})
@@ -119,7 +119,7 @@ def test_padding_is_dealt_over_the_mini_batches(
     trainer = care_trainer(
         batch_config(rows=8, mini=4),
         actor_rollout_wg=workers(),
-        _all_rows_metrics={"care/x": 1.0},
+        _step=step_of({"care/x": 1.0}),
         _left_in_queue=5,
     )
     balanced = KVBatchMeta(partition_id="train", keys=list("abcdefgh"), tags=tags)
@@ -142,7 +142,7 @@ def test_an_update_is_cut_by_number_not_by_size(composed: Composed) -> None:
     trainer = care_trainer(
         actor_config(composed),
         actor_rollout_wg=group,
-        _all_rows_metrics={"care/rows/updated": 3.0},
+        _step=step_of({"care/rows/updated": 3.0}),
     )
     batch = KVBatchMeta(partition_id="train", keys=["a"], tags=[{}])
     assert trainer._update_actor(batch, metrics) is batch
@@ -175,7 +175,7 @@ def test_an_empty_update_is_left_out(composed: Composed) -> None:
     trainer = care_trainer(
         actor_config(composed),
         actor_rollout_wg=group,
-        _all_rows_metrics={"care/rows/updated": 0.0},
+        _step=step_of({"care/rows/updated": 0.0}),
     )
     batch = KVBatchMeta(partition_id="train", keys=["a"], tags=[{}])
     assert trainer._update_actor(batch, {}) is batch
@@ -201,7 +201,7 @@ def test_scores_of_all_rows_win_over_those_of_the_kept(monkeypatch: pytest.Monke
     monkeypatch.setattr(PPOTrainerSync, "_compute_metrics", verls)
     rows = step_rows([("u", record(i, 1.0), [1.0]) for i in range(2)])
     own = {"critic/score/mean": 0.4, "care/rows/updated": 1.0}
-    trainer = care_trainer(None, _all_rows_metrics=own, _rows=rows)
+    trainer = care_trainer(None, _step=step_of(own, rows))
     metrics: dict[str, float] = {}
     trainer._compute_metrics(None, metrics, {}, global_steps=1, epoch=0)
     assert metrics["critic/score/mean"] == 0.4
@@ -238,8 +238,7 @@ def test_a_step_without_any_update_can_be_logged(composed: Composed, queue: Memo
     kept, _ = drop_rows(batch, rows, torch.zeros(3), multiple=2)
     trainer = care_trainer(
         composed(),
-        _all_rows_metrics={"critic/score/mean": 1.0, "care/rows/updated": 0.0},
-        _rows=rows,
+        _step=step_of({"critic/score/mean": 1.0, "care/rows/updated": 0.0}, rows),
         use_critic=False,
         _rollout_moe_lb_metrics_accumulator=None,
     )
@@ -262,8 +261,7 @@ def test_verls_metrics_of_lengths_are_over_all_rows(composed: Composed, queue: M
     result = rows.advantages(CareConfig())
     trainer = care_trainer(
         composed(),
-        _all_rows_metrics=rows.metrics(result, CareConfig()) | {"care/rows/updated": 1.0},
-        _rows=rows,
+        _step=step_of(rows.metrics(result, CareConfig()) | {"care/rows/updated": 1.0}, rows),
         use_critic=False,
         _rollout_moe_lb_metrics_accumulator=None,
     )

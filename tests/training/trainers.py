@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from transfer_queue import KVBatchMeta
 
 from care_verl.algorithm import CareConfig
 from care_verl.algorithm.consistency_config import GrpoCareConfig
+from care_verl.training.care.step import CareStep
 from care_verl.training.care.trainer import CareTrainer
 from care_verl.training.fields import CARE, EMBEDDING
 from care_verl.training.grpo_care.trainer import GrpoCareTrainer
@@ -22,13 +23,18 @@ from .samples import MemoryQueue, record
 def care_trainer(config: Any, **attributes: Any) -> Any:
     trainer: Any = object.__new__(CareTrainer)
     trainer.config = config
-    trainer.care = CareConfig(K=2)
+    trainer.settings = CareConfig(K=2)
     trainer.timing_raw = {}
     trainer.logger = None
     trainer.use_reference_policy = True
     for name, value in attributes.items():
         setattr(trainer, name, value)
     return trainer
+
+
+def step_of(metrics: dict[str, float], rows: Any = None) -> CareStep:
+    """A step of which only metrics, and perhaps rows, are known."""
+    return CareStep(rows=rows, result=cast(Any, None), credit={}, metrics=metrics)
 
 
 def batch_config(**settings: int | bool) -> Any:

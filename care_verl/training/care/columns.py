@@ -10,14 +10,16 @@ from torch import Tensor
 
 from care_verl.algorithm import KINDS, ROLES, CareAdvantages, CareConfig
 from care_verl.training.care.row import CareRow
-from care_verl.training.care.step import StepRows
+from care_verl.training.care.step import CareStep
+from care_verl.training.care.step_rows import StepRows
 from care_verl.training.fields import RGR_SKIPPED
 from care_verl.training.judged_row import ORIGINAL
 from care_verl.training.recording.held_step import RecordedRows, Row
 
 
-def care_rows(rows: StepRows, result: CareAdvantages, care: CareConfig) -> RecordedRows:
+def care_rows(step: CareStep, care: CareConfig) -> RecordedRows:
     """A step's rows for its record, dropped ones too."""
+    rows, result = step.rows, step.result
     advantage = result.advantage.tolist()
     return RecordedRows(
         keys=rows.keys,

@@ -9,7 +9,7 @@ import transfer_queue as tq
 from torch import Tensor
 from transfer_queue import KVBatchMeta
 
-from care_verl.training.care.step import StepRows
+from care_verl.training.care.step_rows import StepRows
 from care_verl.training.queue_rows import clear_masks, copy_as_padding
 
 

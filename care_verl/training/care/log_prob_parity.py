@@ -7,7 +7,7 @@ from transfer_queue import KVBatchMeta
 
 from care_verl.algorithm import ParityConfig, ScoredRow, parity_metrics, worst_token
 from care_verl.training.care.row import CareRow
-from care_verl.training.care.step import StepRows
+from care_verl.training.care.step_rows import StepRows
 from care_verl.training.judged_row import ORIGINAL
 
 FIELDS = ["rollout_log_probs", "old_log_probs", "response_mask"]

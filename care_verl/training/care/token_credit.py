@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from care_verl.algorithm import CareConfig, region_weights, token_advantages
-from care_verl.training.care.step import StepRows
+from care_verl.training.care.step_rows import StepRows
 from care_verl.training.fields import IN_S_STAR
 
 Fields = dict[str, Tensor]

@@ -16,7 +16,9 @@ from torch import Tensor
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_base import register_trainer
 
+from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.logs import logger_of
+from care_verl.methods.grpo_care import GRPO_CARE
 from care_verl.training.batching import data_parallel_size
 from care_verl.training.care.dropping import deal_order
 from care_verl.training.grpo_care.columns import grpo_care_rows
@@ -26,7 +28,7 @@ from care_verl.training.grpo_care.step import (
     log_prob_distance,
     no_credit,
 )
-from care_verl.training.grpo_care.wiring import TRAINER_MODE, grpo_care_config
+from care_verl.training.grpo_care.wiring import TRAINER_MODE
 from care_verl.training.grpo_care.worker import GrpoCareActorRolloutRefWorker
 from care_verl.training.queue_rows import copy_as_padding, place_of, plain, put_by_key
 from care_verl.training.run.trainer import RunTrainer
@@ -38,13 +40,14 @@ logger = logger_of(__name__)
 class GrpoCareTrainer(RunTrainer):
     """`trainer.v1.trainer_mode=care_verl_plugin_grpo_care`, chosen by the estimator `grpo_care`."""
 
+    method = GRPO_CARE
     worker_class = GrpoCareActorRolloutRefWorker
+
+    settings: GrpoCareConfig
 
     def __init__(self, config: DictConfig) -> None:
         with _asking_for_a_reference(config):
             super().__init__(config)
-        self.settings = grpo_care_config(config)
-        self._records = self.settings.records
         self._step: ScoredStep | None = None
 
     def _init_resource_pool_mgr(self) -> None:
@@ -73,7 +76,7 @@ class GrpoCareTrainer(RunTrainer):
         return batch
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        """In the place of verl's, which knows no reference in an advantage."""
+        """Replaces verl's advantage, which knows no reference model."""
         columns = ["extra_fields", "response_mask", "ref_log_prob", "old_log_probs"]
         data = tq.kv_batch_get(
             keys=batch.keys, partition_id=batch.partition_id, select_fields=columns

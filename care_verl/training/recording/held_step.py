@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import transfer_queue as tq
 from torch import Tensor
@@ -25,6 +25,16 @@ OLD, REFERENCE = "old_log_probs", "ref_log_prob"
 Row = dict[str, Any]
 
 
+class StepTensors(Protocol):
+    """What a method keeps of a step beside its rows: read when it is made, completed and written at
+    the moments when the record is.
+    """
+
+    def complete(self, batch: KVBatchMeta, credit: Mapping[str, Mapping[str, Tensor]]) -> None: ...
+
+    def write(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class RecordedRows:
     """B rows of a step as their method hands them over, in the order of groups and sessions.
@@ -32,7 +42,7 @@ class RecordedRows:
     keys: the queue's; uids: the names of their groups. masks: B tensors [T_i], 1 on decoded tokens.
     reports: what the reward said of each row beside its score. updated: keys of the rows that the
     update is made of. columns: the columns that only the method knows, one mapping a row; it is
-    called by the thread that writes.
+    called by the thread that writes. tensors: what else the method keeps of this step.
     """
 
     keys: Sequence[str]
@@ -42,6 +52,7 @@ class RecordedRows:
     reports: Sequence[Mapping[str, Any]]
     updated: frozenset[str]
     columns: Callable[[], Sequence[Row]]
+    tensors: StepTensors | None = None
 
 
 @dataclass

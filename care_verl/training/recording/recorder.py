@@ -23,7 +23,7 @@ from care_verl.logs import logger_of
 from care_verl.records.files import FOLDER
 from care_verl.records.start import start_of_run
 from care_verl.records.writing import drop_old_steps, write_run, write_step
-from care_verl.training.recording.held_step import HeldStep, RecordedRows
+from care_verl.training.recording.held_step import HeldStep, RecordedRows, StepTensors
 from care_verl.training.recording.record_rows import record_rows
 from care_verl.training.recording.samples_table import log_samples
 from care_verl.vocabulary import vocab_bytes
@@ -51,6 +51,7 @@ class Recorder:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="care-records")
         self._writing: Future[float] | None = None
         self._held: HeldStep | None = None
+        self._tensors: StepTensors | None = None
         self._thread_seconds = 0.0
 
     def begin(
@@ -62,7 +63,8 @@ class Recorder:
         """
         with marked_timer("records", timing):
             self.wait()
-            if (step - 1) % self._settings.every == 0:
+            self._tensors = rows.tensors
+            if self._is_recorded(step):
                 self._held = HeldStep.of(step, partition_id, rows)
         timing["records_thread"] = self._thread_seconds
 
@@ -73,15 +75,18 @@ class Recorder:
         timing: MutableMapping[str, float],
     ) -> None:
         """Add the log-probabilities and the credit of the rows that are updated."""
-        if self._held is not None:
-            with marked_timer("records", timing):
-                self._held.complete(batch, credit)
+        with marked_timer("records", timing):
+            for part in (self._held, self._tensors):
+                if part is not None:
+                    part.complete(batch, credit)
 
     def finish(self, metrics: Mapping[str, Any], tracking: Any) -> None:
         """Have the step written, with all its metrics; samples of it go to verl's `tracking`."""
-        if self._held is not None:
-            self._writing = self._thread.submit(self._write, self._held, dict(metrics), tracking)
-            self._held = None
+        if self._held is not None or self._tensors is not None:
+            self._writing = self._thread.submit(
+                self._write, self._held, self._tensors, dict(metrics), tracking
+            )
+            self._held = self._tensors = None
 
     def wait(self) -> None:
         """Until what was finished is written. Raises what its writing raised."""
@@ -97,31 +102,50 @@ class Recorder:
         elif not failed:
             self.wait()
 
-    def _write(self, held: HeldStep, metrics: Mapping[str, Any], tracking: Any) -> float:
+    def _is_recorded(self, step: int) -> bool:
+        every = self._settings.every
+        return every > 0 and (step - 1) % every == 0
+
+    def _write(
+        self,
+        held: HeldStep | None,
+        tensors: StepTensors | None,
+        metrics: Mapping[str, Any],
+        tracking: Any,
+    ) -> float:
         begin = time.thread_time()
+        if tensors is not None:
+            tensors.write()
+        if held is not None:
+            self._record(held, metrics, tracking)
+        return time.thread_time() - begin
+
+    def _record(self, held: HeldStep, metrics: Mapping[str, Any], tracking: Any) -> None:
         rows = record_rows(held, self._vocabulary, self._folder)
         write_step(self._folder, held.step, rows, metrics, self._start)
         if self._settings.keep:
             drop_old_steps(self._folder, held.step, self._settings.keep)
         log_samples(tracking, rows, held.step, self._settings.samples)
-        return time.thread_time() - begin
 
 
 @contextmanager
 def recording(
-    config: DictConfig, settings: RecordsConfig, tokenizer: Any, first_step: int
+    config: DictConfig,
+    settings: RecordsConfig,
+    tokenizer: Any,
+    first_step: int,
+    tensors: bool = False,
 ) -> Iterator[Recorder | None]:
-    """The recorder of a run that begins at `first_step`; None where recording is off.
+    """The recorder of a run that begins at `first_step`; None where nothing is to be written.
 
-    Its end waits for the last step's file.
+    tensors: the method keeps some of a step, whether or not steps are recorded. Its end waits for
+    the last step's file.
     """
-    if not settings.every:
+    if not settings.every and not tensors:
         yield None
         return
     folder = Path(settings.folder or Path(config.trainer.default_local_dir) / FOLDER)
-    folder.mkdir(parents=True, exist_ok=True)
-    plain: Any = OmegaConf.to_container(config, resolve=True)
-    start = write_run(folder, start_of_run(plain, first_step, Path.cwd()))
+    start = _start(folder, config, first_step) if settings.every else 0
     recorder = Recorder(folder, settings, vocab_bytes(tokenizer), start)
     failed = True
     try:
@@ -129,3 +153,10 @@ def recording(
         failed = False
     finally:
         recorder.close(failed)
+
+
+def _start(folder: Path, config: DictConfig, first_step: int) -> int:
+    """Write down this start of the run; which one it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    return write_run(folder, start_of_run(plain, first_step, Path.cwd()))

@@ -18,9 +18,9 @@ from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils as tu
 
-from care_verl.algorithm import RecordsConfig
+from care_verl.algorithm.method_settings import MethodSettings
 from care_verl.logs import logger_of
-from care_verl.training.care.row import NoEmbeddingError
+from care_verl.methods import Method
 from care_verl.training.checkpointing.saving import DeferredCallback, resuming_whole, whole_save
 from care_verl.training.queue_rows import rows_in_queue
 from care_verl.training.recording.recorder import Recorder, recording
@@ -31,25 +31,24 @@ from care_verl.training.run.polling import pace_polling
 from care_verl.training.run.prompt_names import PromptIds
 from care_verl.training.run.queue_watch import watching_queue
 from care_verl.training.run.worker import RunActorRolloutRefWorker, our_workers
+from care_verl.training.wiring import loaded
 
 logger = logger_of(__name__)
 
 
 class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
-    """Subclasses name their workers and the settings of their record, `_records`, hand each step's
-    rows to the `_recorder`, if there is one, and read of each step what is counted:
-    `_left_in_queue` and `_num_failed_groups`. What they put into `_all_rows_metrics` is the last
-    word on a step.
+    """Subclasses name their method and workers, hand each step's rows to the `_recorder`, if there
+    is one, and read of each step what is counted: `_left_in_queue` and `_num_failed_groups`.
     """
 
+    method: ClassVar[Method]
     worker_class: ClassVar[type[RunActorRolloutRefWorker]] = RunActorRolloutRefWorker
 
     # verl's main branch of August 2026 has none.
     checkpoint_callback: Any = None
-    _records: RecordsConfig
+    _captures = False
     _recorder: Recorder | None = None
     _num_failed_groups = 0
-    _num_without_embedding = 0
 
     def __init__(self, config: DictConfig) -> None:
         # Any other name than "sync" selects the asynchronous replay buffer and its checks.
@@ -60,7 +59,7 @@ class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
         self._failed_groups = FailedGroups(self.replay_buffer, failed_groups_limit(config))
         self._left_in_queue = 0
         self._prompt_ids = PromptIds()
-        self._all_rows_metrics: dict[str, float] = {}
+        self.settings: MethodSettings = loaded(self.method).settings_of(config)
 
     def _setup(self) -> None:
         from care_verl.rollout.replica import register_replica
@@ -97,7 +96,9 @@ class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
     def _around_steps(self) -> Iterator[None]:
         """What is open from the first step to the last: the run's record."""
         first = self.global_steps + 1
-        with recording(self.config, self._records, self.tokenizer, first) as recorder:
+        with recording(
+            self.config, self.settings.records, self.tokenizer, first, self._captures
+        ) as recorder:
             self._recorder = recorder
             yield
 
@@ -112,7 +113,6 @@ class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
 
     def on_sample_end(self) -> None:
         super().on_sample_end()
-        self._num_without_embedding = self._failed_groups.count(NoEmbeddingError)
         self._num_failed_groups = self._failed_groups.take()
 
     def _compute_metrics(
@@ -126,7 +126,6 @@ class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
 
     def _put_right(self, metrics: dict[str, Any]) -> None:
         """Replace what verl could only compute over the rows of the update."""
-        metrics.update(self._all_rows_metrics)
 
     def _save_checkpoint(self) -> None:
         """verl's; afterwards the checkpoint is whole, or absent and the run ends."""
