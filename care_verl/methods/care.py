@@ -53,7 +53,6 @@ CARE = Method(
     sample=_sample,
     shows=("contrast", "repair", "rescue", "all right"),
     sample_column=("d_cos", "d_cos"),
-    replay="care_verl.replay.care:recorded_care",
     columns=(
         Column(
             "role",

@@ -39,6 +39,7 @@ GRPO_CARE = Method(
     title="GRPO-CARE",
     wiring="care_verl.training.grpo_care.wiring",
     marker="accurate",
+    graded=True,
     columns=(
         Column(
             "accurate", "bool", "whether the row was compared with the group's other accurate rows"
@@ -106,5 +107,4 @@ GRPO_CARE = Method(
     sample=_sample,
     shows=("bonus",),
     sample_column=("likelihood", "answer_likelihood"),
-    replay="care_verl.replay.estimators:grpo_care",
 )

@@ -95,6 +95,7 @@ class Method:
     name: the value of `algorithm.adv_estimator`, the section `algorithm.NAME` with its settings,
         and what its metrics begin with; `NAME/acc/mean` is the accuracy of its rollouts.
     title: in messages and reports.
+    graded: its accuracies may lie between 0 and 1.
     wiring: the module whose `WIRING` is a `care_verl.training.wiring.Wiring`.
     columns: what only its rows have in a record; marker: the one of them that is never null.
     label: settings that a report's label shows always, not only where runs differ in them.
@@ -105,8 +106,6 @@ class Method:
     role_of: a row's part in the trackers' table.
     sample: what of a group goes to the trackers; shows: its kinds, in the order they take turns.
     sample_column: heading and column of the number that compares the rows of a sample.
-    replay: `MODULE:FUNCTION` of a function (batch, settings) -> `care_verl.replay` `Replayed`;
-        without it a replay shows the advantages that were recorded.
     """
 
     name: str
@@ -114,6 +113,7 @@ class Method:
     wiring: str
     columns: tuple[Column, ...]
     marker: str
+    graded: bool = False
     label: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
     averages: tuple[tuple[str, str], ...] = ()
@@ -128,7 +128,6 @@ class Method:
     sample: Callable[[Sequence[Row]], Sample | None] = _extremes
     shows: tuple[str, ...] = ("extremes",)
     sample_column: tuple[str, str] | None = None
-    replay: str | None = None
 
     def __post_init__(self) -> None:
         if self.marker not in [column.name for column in self.columns]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from care_verl.algorithm import KINDS, CareConfig
+from care_verl.methods import METHODS
 from care_verl.replay.batch import Batch, Floats
 from care_verl.replay.care import Stands, care
 from care_verl.replay.estimators import Replayed, dapo, grpo, grpo_care
@@ -87,7 +89,7 @@ def compare(dump: Dump, changes: Changes) -> Comparison:
     ours, stands = care(batch, config, selection_as_recorded=same)
     plain = grpo(batch)
     consistent = grpo_care(batch, dump.consistency)
-    replayed = [plain, dapo(batch), consistent, ours]
+    replayed = [plain, dapo(batch), consistent, ours, *_as_recorded(dump, batch)]
     count = batch.per_group(np.ones_like(batch.acc), batch.original)
     known = batch.original if stands.words else np.zeros_like(batch.original)
     empty = np.array([row.think_len == 0 for row in batch.rollouts])
@@ -103,6 +105,15 @@ def compare(dump: Dump, changes: Changes) -> Comparison:
         consistency_distance=_distance(batch, consistent, _of_grpo_care(batch)),
         sign_agreement=_agreement(batch, plain.advantage),
     )
+
+
+def _as_recorded(dump: Dump, batch: Batch) -> Iterator[Replayed]:
+    """The advantages of a record whose method is none of those that are replayed."""
+    method = METHODS.get(dump.method or "")
+    if method is None or _of_care(batch) or _of_grpo_care(batch):
+        return
+    told = np.array([row.advantage for row in batch.rollouts], dtype=np.float64)
+    yield Replayed(f"{method.title}, recorded", told, batch.original)
 
 
 def _outcome(batch: Batch, replayed: Replayed, plain: Floats) -> Outcome:

@@ -101,6 +101,7 @@ class Dump:
 
     rollouts: group by group. config: the settings that CARE is replayed with, unless changed;
     consistency: those of GRPO-CARE. notes: how accuracy, reward and groups were read.
+    method: the estimator of a record; None where the file does not say.
     """
 
     format: str
@@ -109,3 +110,4 @@ class Dump:
     notes: list[str]
     config: CareConfig = field(default_factory=CareConfig)
     consistency: GrpoCareConfig = field(default_factory=GrpoCareConfig)
+    method: str | None = None

@@ -1,7 +1,7 @@
 """care-verl's own records, a run's folder or one step's file; `care_verl.records` is the format.
 
-A row of GRPO-CARE has an accuracy from 0 to 1 and the likelihood of its answer, and no part in a
-subgroup.
+Rows of other methods than CARE have no part in a subgroup; those of GRPO-CARE have the likelihood
+of their answer.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from care_verl.algorithm import CareConfig
 from care_verl.algorithm.consistency_config import GrpoCareConfig
+from care_verl.methods import METHODS, method_of_row
 from care_verl.records.files import FOLDER, RunRecord, StepRecord
 from care_verl.records.schema import RecordError
 from care_verl.replay.columns import UnusableError, likelihood, number
@@ -44,13 +45,21 @@ _COLUMNS = [
     "d_cos",
     "advantage",
     "logp_rollout",
-    "accurate",
     "answer_likelihood",
 ]
-_MAY_BE_NULL = {"rationale", "answer", "d_cos", "accurate", "answer_likelihood"}
+_MARKERS = [method.marker for method in METHODS.values()]
+_NEVER_NULL = {
+    "uid",
+    "session",
+    "reflected_from",
+    "response",
+    "response_mask",
+    "acc",
+    "reward",
+    "advantage",
+}
 _CARES = {"role", "is_source", "logp_rollout"}
-"""Null in rows of GRPO-CARE; the last where the rollout returned none."""
-_METHODS = {"care": "CARE", "grpo_care": "GRPO-CARE"}
+"""Never null in rows of CARE."""
 
 
 def fits(path: Path) -> bool:
@@ -81,7 +90,7 @@ def read(path: Path, reading: Reading) -> Dump:
     for file in found:
         try:
             step = StepRecord.open(file)
-            rows = step.rows(_COLUMNS)
+            rows = step.rows([*dict.fromkeys([*_COLUMNS, *_MARKERS])])
         except (*NO_READING, RecordError) as error:
             malformed.append(Malformed(str(file), f"no step of a record: {error}"))
             continue
@@ -104,6 +113,7 @@ def read(path: Path, reading: Reading) -> Dump:
         _settings_notes(starts),
         CareConfig.from_mapping(last.get("care") or {}),
         GrpoCareConfig.from_mapping(last.get("grpo_care") or {}),
+        method=str(last.get("adv_estimator", "care")),
     )
 
 
@@ -113,11 +123,11 @@ def _algorithm(start: dict[str, Any]) -> dict[str, Any]:
 
 
 def _settings_notes(starts: list[dict[str, Any]]) -> list[str]:
-    method = _algorithm(starts[-1]).get("adv_estimator", "care")
-    settings = [_algorithm(start).get(method) or {} for start in starts]
+    name = _algorithm(starts[-1]).get("adv_estimator", "care")
+    settings = [_algorithm(start).get(name) or {} for start in starts]
     if any(one != settings[-1] for one in settings):
         return ["Settings: those of the run's last start; earlier ones had others."]
-    return [f"Settings of {_METHODS.get(method, method)}: the run's own."]
+    return [f"Settings of {METHODS[name].title if name in METHODS else name}: the run's own."]
 
 
 def _checked(
@@ -167,17 +177,24 @@ class _Step:
 
 
 def _rollout(where: str, row: dict[str, Any], reading: Reading) -> Rollout:
-    consistency = row["accurate"] is not None
-    may_be_null = _MAY_BE_NULL | _CARES if consistency else _MAY_BE_NULL
-    if missing := [name for name in _COLUMNS if row[name] is None and name not in may_be_null]:
+    method = method_of_row(row)
+    if method is None:
+        raise UnusableError("it is of a method that is not installed here")
+    of_care = row["role"] is not None
+    needed = _NEVER_NULL | _CARES if of_care else _NEVER_NULL
+    if missing := [name for name in _COLUMNS if row[name] is None and name in needed]:
         raise UnusableError(f"{', '.join(missing)} is null")
-    logp, told = row["logp_rollout"], row["answer_likelihood"]
+    if "answer_likelihood" in [column.name for column in method.columns]:
+        told = likelihood(row["answer_likelihood"], "answer_likelihood")
+    else:
+        told = None
+    logp = row["logp_rollout"]
     text = measured(row["response"], reading.tags, reading.prefilled)
     return Rollout(
         where=where,
         group=row["uid"],
         session=row["session"],
-        acc=_accuracy(row["acc"], consistency),
+        acc=_accuracy(row["acc"], method.graded),
         reward=number(row["reward"], "reward"),
         length=sum(row["response_mask"]),
         think_len=_length(row["rationale"]),
@@ -186,17 +203,17 @@ def _rollout(where: str, row: dict[str, Any], reading: Reading) -> Rollout:
         reflected_from=row["reflected_from"],
         logp=None if logp is None else number(logp, "logp_rollout"),
         advantage=number(row["advantage"], "advantage"),
-        likelihood=likelihood(told, "answer_likelihood") if consistency else None,
-        recorded=None if consistency else _recorded(row),
+        likelihood=told,
+        recorded=_recorded(row) if of_care else None,
         reasoned=text.reasoned,
     )
 
 
-def _accuracy(value: Any, consistency: bool) -> float:
+def _accuracy(value: Any, graded: bool) -> float:
     acc = number(value, "acc")
-    if consistency and not 0 <= acc <= 1:
+    if graded and not 0 <= acc <= 1:
         raise UnusableError(f"acc is {acc:g}, expected 0 to 1")
-    if not consistency and acc not in (0, 1):
+    if not graded and acc not in (0, 1):
         raise UnusableError(f"acc is {acc:g}, expected 0 or 1")
     return acc
 
