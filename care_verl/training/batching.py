@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from omegaconf import DictConfig
@@ -32,3 +33,17 @@ def data_parallel_size(worker_group: Any) -> int:
     if "actor" not in dispatch:
         dispatch["actor"] = worker_group._query_dispatch_info("actor")
     return int(max(dispatch["actor"])) + 1
+
+
+def deal_order(is_padding: Sequence[bool], ranks: int, mini_batches: int) -> list[int]:
+    """An order of rows in which padding is spread evenly over the mini-batches of each rank.
+
+    verl cuts a rank's rows, a contiguous share of the batch, into contiguous mini-batches; their
+    number divides the share. Without dealing, padding would fill the last one.
+    """
+    share = len(is_padding) // ranks
+    order: list[int] = []
+    for rank in range(ranks):
+        rows = sorted(range(rank * share, (rank + 1) * share), key=lambda i: is_padding[i])
+        order += [row for start in range(mini_batches) for row in rows[start::mini_batches]]
+    return order

@@ -72,6 +72,36 @@ def read_reward(value: Any, verdict: str) -> float:
     )
 
 
+def read_accuracy(extra_fields: Mapping[str, Any], verdict: str) -> float:
+    """`acc` of a scored row, 0 or 1; `verdict` says whose, about which row.
+
+    Raises MisfitError when the reward function does not report it or reports another value, and
+    ValueError, which costs the group only, for NaN.
+    """
+    acc = reported_accuracy(extra_fields, verdict)
+    if acc not in (0, 1):
+        raise fault_of(acc)(
+            f"{verdict}: acc is {acc!r}; expected 0 or 1: a group is divided into "
+            "successes and failures. Put what is shaped or partial into the score"
+        )
+    return float(acc)
+
+
+def read_share(extra_fields: Mapping[str, Any], verdict: str) -> float:
+    """`acc` of a scored row, from 0 to 1; `verdict` says whose, about which row.
+
+    Raises MisfitError when the reward function does not report it or reports another value, and
+    ValueError, which costs the group only, for NaN.
+    """
+    acc = reported_accuracy(extra_fields, verdict)
+    if not isinstance(acc, NUMBERS) or not 0 <= acc <= 1:
+        raise fault_of(acc)(
+            f"{verdict}: acc is {acc!r}; expected a number from 0 to 1. Put what is shaped "
+            "otherwise into the score"
+        )
+    return float(acc)
+
+
 def reported_accuracy(extra_fields: Mapping[str, Any], verdict: str) -> Any:
     """What the reward function reports as `acc`. Raises MisfitError when it reports none."""
     info = extra_fields.get("reward_extra_info") or {}

@@ -17,7 +17,7 @@ from care_verl.algorithm import TagSpec, TokenSpans, token_spans
 from care_verl.training.care.row import CareRow
 from care_verl.training.care.step_rows import StepRows
 from care_verl.training.fields import CARE, EMBEDDING
-from care_verl.training.grpo_care.step import AnsweredRow
+from care_verl.training.judged_row import JudgedRow
 from care_verl.training.run.failures import CAUSE, ENDS_RUN, REPORTS
 
 WELL_FORMED = (b"<think>", b"a", b"b", b"</think>", b"<answer>", b"7", b"</answer>", b"")
@@ -38,10 +38,10 @@ def record(session: int, acc: float, **fields: Any) -> CareRow:
 
 def answered(
     session: int, acc: float, reward: float, answer: tuple[int, int] | None, **fields: Any
-) -> AnsweredRow:
+) -> JudgedRow:
     """A row of GRPO-CARE with the spans of `WELL_FORMED`."""
     defaults = {"spans": replace(spans_of(), answer=answer), "logp": -1.0}
-    return AnsweredRow(session=session, acc=acc, reward=reward, **{**defaults, **fields})
+    return JudgedRow(session=session, acc=acc, reward=reward, **{**defaults, **fields})
 
 
 def step_rows(

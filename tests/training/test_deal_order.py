@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from care_verl.training.care.dropping import deal_order
+from care_verl.training.batching import deal_order
 
 
 def test_one_rank_two_mini_batches_by_hand() -> None:

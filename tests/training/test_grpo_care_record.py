@@ -15,9 +15,10 @@ from omegaconf import OmegaConf
 from transfer_queue import KVBatchMeta
 
 from care_verl.algorithm.consistency_config import GrpoCareConfig, GrpoCareRecordsConfig
+from care_verl.methods.grpo_care import GRPO_CARE
 from care_verl.records.files import RunRecord
 from care_verl.records.schema import ROW
-from care_verl.training.grpo_care.step import GRPO_CARE, AnsweredRow
+from care_verl.training.judged_row import JudgedRow
 from care_verl.training.recording.recorder import recording
 from care_verl.training.run.disk import UnwritableError, explaining_disks
 
@@ -32,7 +33,7 @@ CARES = {
 """Columns that only CARE has."""
 
 # (uid, row, the reference's likelihood of each token)
-ROWS: list[tuple[str, AnsweredRow, float]] = [
+ROWS: list[tuple[str, JudgedRow, float]] = [
     ("u", answered(0, 1.0, 1.0, (5, 6), rule="number"), 0.8),
     ("u", answered(1, 1.0, 1.0, (5, 6), logp=None), 0.4),
     ("u", answered(2, 1.0, 0.9, None), 1.0),
@@ -53,7 +54,7 @@ def fill(queue: MemoryQueue) -> KVBatchMeta:
         key = f"{uid}_{row.session}_0"
         mask = torch.full((8,), int(key != PADDING))
         queue.rows[key] = {
-            **columns(uid, row, GRPO_CARE, mask),
+            **columns(uid, row, GRPO_CARE.name, mask),
             "ref_log_prob": torch.full((8,), math.log(likelihood)),
             "old_log_probs": torch.full((8,), -0.5),
         }

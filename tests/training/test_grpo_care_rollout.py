@@ -14,8 +14,10 @@ from omegaconf import OmegaConf
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 
 from care_verl.algorithm import TagSpec, token_spans
+from care_verl.methods.grpo_care import GRPO_CARE
 from care_verl.training.grpo_care.agent_loop import GrpoCareAgentLoopWorker
-from care_verl.training.grpo_care.step import GRPO_CARE, AnsweredRow, read_share
+from care_verl.training.grpo_care.step import answer_of
+from care_verl.training.judged_row import JudgedRow, read_share
 from care_verl.training.run.agent_loop import GroupWorker
 from care_verl.training.run.misfit import MisfitError
 
@@ -44,8 +46,8 @@ Script = Sequence[str | Exception]
 def test_tokens_that_carry_an_answer(
     pieces: Sequence[bytes], carrying: tuple[int, int] | None
 ) -> None:
-    row = AnsweredRow(session=0, acc=1, reward=1, logp=None, spans=token_spans(pieces, TagSpec()))
-    assert row.answer == carrying
+    row = JudgedRow(session=0, acc=1, reward=1, logp=None, spans=token_spans(pieces, TagSpec()))
+    assert answer_of(row) == carrying
 
 
 @pytest.mark.parametrize("acc", [0, 1, 0.25, True, np.float32(0.25), np.int64(1), np.bool_(True)])
@@ -120,15 +122,15 @@ def test_rows_carry_their_accuracy_and_where_their_answer_is(
     """`<think>`, red, 3, blue, 5, `</think>`, `<answer>`, 8, `</answer>`, end: 8 is at 7."""
     worker = rollout([RIGHT, WRONG, "no tags"])
     rows = [
-        AnsweredRow.from_mapping(queue.rows[f"u_{i}_0"]["extra_fields"][GRPO_CARE])
+        JudgedRow.from_mapping(queue.rows[f"u_{i}_0"]["extra_fields"][GRPO_CARE.name])
         for i in range(3)
     ]
-    found = [(row.session, row.acc, row.reward, row.answer, row.rule) for row in rows]
+    found = [(row.session, row.acc, row.reward, answer_of(row), row.rule) for row in rows]
     assert found[:2] == [(0, 1.0, 1.0, (7, 8), "number"), (1, 0.0, 0.0, (7, 8), "number")]
     assert rows[0].spans.rationale == (1, 5)
     # Each token of `agent_output` has -0.5.
     assert rows[0].logp == -0.5 * len(queue.rows["u_0_0"]["responses"])
-    assert (rows[2].answer, rows[2].spans.rationale) == (None, None)
+    assert (answer_of(rows[2]), rows[2].spans.rationale) == (None, None)
     assert queue.events[-1] == ("u", "finished")
     assert len({params["seed"] for params in worker.asked}) == 3
     assert all("care_harvest" not in params for params in worker.asked)

@@ -18,9 +18,11 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from care_verl.algorithm.consistency_config import GrpoCareConfig
-from care_verl.training.grpo_care.step import GRPO_CARE, AnsweredRow, ScoredStep
+from care_verl.methods.grpo_care import GRPO_CARE
+from care_verl.training.grpo_care.step import ScoredStep
 from care_verl.training.grpo_care.trainer import GrpoCareTrainer
 from care_verl.training.grpo_care.worker import GrpoCareActorRolloutRefWorker
+from care_verl.training.judged_row import JudgedRow
 from care_verl.training.run.actor_classes import plain_class
 from tests.validation import validate
 
@@ -36,13 +38,13 @@ FLAG = "algorithm.adv_estimator=grpo_care"
 def test_a_row_survives_the_queue() -> None:
     """JSON, which knows no tuples either, stands for the queue's own encoding."""
     for row in (answered(2, 1.0, 0.9, (3, 5), rule="exact"), answered(0, 0.0, 0.0, None)):
-        assert AnsweredRow.from_mapping(json.loads(json.dumps(row.to_mapping()))) == row
+        assert JudgedRow.from_mapping(json.loads(json.dumps(row.to_mapping()))) == row
 
 
 def scored_step(
-    keys: list[str], rows: list[AnsweredRow], masks: list[Tensor], log_probs: list[Tensor]
+    keys: list[str], rows: list[JudgedRow], masks: list[Tensor], log_probs: list[Tensor]
 ) -> ScoredStep:
-    extra_fields = [{GRPO_CARE: row.to_mapping()} for row in rows]
+    extra_fields = [{GRPO_CARE.name: row.to_mapping()} for row in rows]
     return ScoredStep.of(keys, extra_fields, masks, log_probs, GrpoCareConfig())
 
 
@@ -126,7 +128,7 @@ def put_rows(queue: MemoryQueue, step: ScoredStep) -> KVBatchMeta:
         mask = torch.ones(tokens, dtype=torch.int64)
         likelihood = float(step.result.likelihood[i])
         queue.rows[key] = {
-            "extra_fields": {GRPO_CARE: row.to_mapping()},
+            "extra_fields": {GRPO_CARE.name: row.to_mapping()},
             "response_mask": mask,
             "loss_mask": mask,
             "ref_log_prob": torch.full((tokens,), math.log(likelihood)).float(),

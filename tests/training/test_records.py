@@ -13,8 +13,14 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from care_verl.training.care.row import CareRow, NoEmbeddingError, as_embedding, read_accuracy
-from care_verl.training.judged_row import read_reward, read_rule, response_logp, reward_name
+from care_verl.training.care.row import CareRow, NoEmbeddingError, as_embedding
+from care_verl.training.judged_row import (
+    read_accuracy,
+    read_reward,
+    read_rule,
+    response_logp,
+    reward_name,
+)
 from care_verl.training.run.misfit import MisfitError
 
 from .samples import MALFORMED, WELL_FORMED, record, spans_of

@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-import ray
 import transfer_queue as tq
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
-from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ
 
 from care_verl.algorithm import token_spans
 from care_verl.logs import logger_of
 from care_verl.training.care.group_stage import PromptGroup, Session, reflected_output
 from care_verl.training.care.harvesting import HarvestingClient
 from care_verl.training.care.reflection_prompts import ReflectionPrompts
-from care_verl.training.care.row import CareRow, as_embedding, read_accuracy
+from care_verl.training.care.row import CareRow, as_embedding
 from care_verl.training.care.wiring import care_config
 from care_verl.training.chat_template import opens_rationale
 from care_verl.training.fields import (
@@ -30,6 +28,7 @@ from care_verl.training.fields import (
 )
 from care_verl.training.judged_row import (
     ORIGINAL,
+    read_accuracy,
     read_reward,
     read_rule,
     response_logp,
@@ -37,6 +36,7 @@ from care_verl.training.judged_row import (
 )
 from care_verl.training.run.agent_loop import GroupWorker, prompt_name
 from care_verl.training.run.failures import one_line
+from care_verl.training.run.judging import RunAgentLoopManager
 from care_verl.training.run.seeding import Seeding
 
 logger = logger_of(__name__)
@@ -169,9 +169,7 @@ class CareAgentLoopWorker(GroupWorker):
         )
 
 
-class CareAgentLoopManager(AgentLoopManagerTQ):  # type: ignore[misc]
+class CareAgentLoopManager(RunAgentLoopManager):
     """verl's manager with CARE's workers."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.agent_loop_workers_class = ray.remote(CareAgentLoopWorker)
+    worker_class = CareAgentLoopWorker

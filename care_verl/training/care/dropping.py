@@ -61,20 +61,6 @@ def padding_rows(advantage: Tensor, lengths: Sequence[int], multiple: int) -> li
     return sorted(dropped, key=lambda i: (lengths[i], i))[:wanted]
 
 
-def deal_order(is_padding: Sequence[bool], ranks: int, mini_batches: int) -> list[int]:
-    """An order of rows in which padding is spread evenly over the mini-batches of each rank.
-
-    verl cuts a rank's rows, a contiguous share of the batch, into contiguous mini-batches; their
-    number divides the share. Without dealing, padding would fill the last one.
-    """
-    share = len(is_padding) // ranks
-    order: list[int] = []
-    for rank in range(ranks):
-        rows = sorted(range(rank * share, (rank + 1) * share), key=lambda i: is_padding[i])
-        order += [row for start in range(mini_batches) for row in rows[start::mini_batches]]
-    return order
-
-
 def _clear_others(rows: StepRows, going_on: Sequence[int], partition: str) -> None:
     dropped = sorted(set(rows.keys) - {rows.keys[i] for i in going_on})
     if dropped:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from care_verl.training.judged_row import JudgedRow, fault_of, reported_accuracy
+from care_verl.training.judged_row import JudgedRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,21 +16,6 @@ class CareRow(JudgedRow):
 
     logp: float
     images: int = 0
-
-
-def read_accuracy(extra_fields: Mapping[str, Any], verdict: str) -> float:
-    """`acc` of a scored row, 0 or 1; `verdict` says whose, about which row.
-
-    Raises MisfitError when the reward function does not report it or reports another value, and
-    ValueError, which costs the group only, for NaN.
-    """
-    acc = reported_accuracy(extra_fields, verdict)
-    if acc not in (0, 1):
-        raise fault_of(acc)(
-            f"{verdict}: acc is {acc!r}; expected 0 or 1: CARE divides a group into "
-            "successes and failures. Put what is shaped or partial into the score"
-        )
-    return float(acc)
 
 
 class NoEmbeddingError(RuntimeError):

@@ -21,11 +21,16 @@ from verl.utils.py_functional import rename_dict
 
 from care_verl.algorithm import CareConfig
 from care_verl.methods.care import CARE
-from care_verl.training.batching import data_parallel_size, num_mini_batches, rows_multiple
+from care_verl.training.batching import (
+    data_parallel_size,
+    deal_order,
+    num_mini_batches,
+    rows_multiple,
+)
 from care_verl.training.care.capture import StepCapture
 from care_verl.training.care.columns import care_rows
 from care_verl.training.care.cross_check import measured_distance, put_ranges
-from care_verl.training.care.dropping import deal_order, drop_rows
+from care_verl.training.care.dropping import drop_rows
 from care_verl.training.care.log_prob_parity import checked_parity
 from care_verl.training.care.policy_loss import clip_rate, skipped_updates
 from care_verl.training.care.row import NoEmbeddingError

@@ -6,7 +6,7 @@ import math
 from functools import partial
 
 from care_verl.algorithm.selection import kind_of
-from care_verl.training.grpo_care.step import ScoredStep
+from care_verl.training.grpo_care.step import ScoredStep, answer_of
 from care_verl.training.recording.held_step import RecordedRows, Row
 
 
@@ -35,7 +35,7 @@ def _column(step: ScoredStep, i: int) -> Row:
         "advantage": float(result.advantage[i]),
         "advantage_base": float(result.base[i]),
         "accurate": bool(result.accurate[i]),
-        "answer_tokens": step.records[i].answer,
+        "answer_tokens": answer_of(step.records[i]),
         "answer_likelihood": None if math.isnan(likelihood) else likelihood,
         "bonus": float(result.bonus[i]),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,44 +17,17 @@ from care_verl.algorithm.consistency import (
 )
 from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.algorithm.spans import Span
-from care_verl.training.judged_row import NUMBERS, JudgedRow, fault_of, reported_accuracy
+from care_verl.methods.grpo_care import GRPO_CARE
+from care_verl.training.judged_row import JudgedRow
 from care_verl.training.queue_rows import group_of
 from care_verl.training.sampled_rows import SampledRows, reports_of, require_rows
 from care_verl.verifier import UNDECIDED, UNREADABLE_GOLD
-
-GRPO_CARE = "grpo_care"
-"""Key in a row's `extra_fields`: an `AnsweredRow` as a mapping; the agent-loop worker writes it."""
 
 Fields = dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnsweredRow(JudgedRow):
-    """One row of GRPO-CARE."""
-
-    @property
-    def answer(self) -> Span | None:
-        """The tokens that carry the answer; None where it has no byte."""
-        return self.spans.answer if self.spans.answer_len else None
-
-
-def read_share(extra_fields: Mapping[str, Any], verdict: str) -> float:
-    """`acc` of a scored row, from 0 to 1; `verdict` says whose, about which row.
-
-    Raises MisfitError when the reward function does not report it or reports another value, and
-    ValueError, which costs the group only, for NaN.
-    """
-    acc = reported_accuracy(extra_fields, verdict)
-    if not isinstance(acc, NUMBERS) or not 0 <= acc <= 1:
-        raise fault_of(acc)(
-            f"{verdict}: acc is {acc!r}; expected a number from 0 to 1. Put what is shaped "
-            "otherwise into the score"
-        )
-    return float(acc)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoredStep(SampledRows[AnsweredRow]):
+class ScoredStep(SampledRows[JudgedRow]):
     """All B rows of a step with their advantages."""
 
     result: GrpoCareAdvantages
@@ -73,11 +46,11 @@ class ScoredStep(SampledRows[AnsweredRow]):
         Raises RuntimeError when no rollout arrived at all.
         """
         require_rows(keys)
-        rows = [AnsweredRow.from_mapping(fields[GRPO_CARE]) for fields in extra_fields]
+        rows = [JudgedRow.from_mapping(fields[GRPO_CARE.name]) for fields in extra_fields]
         result = grpo_care_advantages(
             reward=torch.tensor([row.reward for row in rows], dtype=torch.float64),
             acc=torch.tensor([row.acc for row in rows], dtype=torch.float64),
-            likelihood=answer_likelihood(ref_log_prob, [row.answer for row in rows]),
+            likelihood=answer_likelihood(ref_log_prob, [answer_of(row) for row in rows]),
             uid=[group_of(key) for key in keys],
             config=config,
         )
@@ -140,6 +113,11 @@ class ScoredStep(SampledRows[AnsweredRow]):
             "grpo_care/verifier/unreadable_gold": self.share_of_rule(UNREADABLE_GOLD),
         }
         return {name: value for name, value in metrics.items() if not math.isnan(value)}
+
+
+def answer_of(row: JudgedRow) -> Span | None:
+    """The tokens that carry the answer; None where it has no byte."""
+    return row.spans.answer if row.spans.answer_len else None
 
 
 def log_prob_distance(

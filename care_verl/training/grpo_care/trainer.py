@@ -19,8 +19,6 @@ from verl.trainer.ppo.v1.trainer_base import register_trainer
 from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.logs import logger_of
 from care_verl.methods.grpo_care import GRPO_CARE
-from care_verl.training.batching import data_parallel_size
-from care_verl.training.care.dropping import deal_order
 from care_verl.training.grpo_care.columns import grpo_care_rows
 from care_verl.training.grpo_care.step import (
     Fields,
@@ -30,14 +28,14 @@ from care_verl.training.grpo_care.step import (
 )
 from care_verl.training.grpo_care.wiring import TRAINER_MODE
 from care_verl.training.grpo_care.worker import GrpoCareActorRolloutRefWorker
-from care_verl.training.queue_rows import copy_as_padding, place_of, plain, put_by_key
-from care_verl.training.run.trainer import RunTrainer
+from care_verl.training.queue_rows import plain, put_by_key
+from care_verl.training.run.whole_step import WholeStepTrainer, real_rows
 
 logger = logger_of(__name__)
 
 
 @register_trainer(TRAINER_MODE)
-class GrpoCareTrainer(RunTrainer):
+class GrpoCareTrainer(WholeStepTrainer):
     """`trainer.v1.trainer_mode=care_verl_plugin_grpo_care`, chosen by the estimator `grpo_care`."""
 
     method = GRPO_CARE
@@ -57,23 +55,6 @@ class GrpoCareTrainer(RunTrainer):
     def _load_checkpoint(self) -> None:
         self.actor_rollout_wg.follow_policy(self.settings.to_mapping())
         super()._load_checkpoint()
-
-    def _balance_batch(
-        self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> KVBatchMeta:
-        """verl's, on rows in the order of their prompts, padded with real ones where some miss."""
-        metrics["grpo_care/queue/rows"] = float(self._left_in_queue)
-        metrics["grpo_care/groups/failed"] = float(self._num_failed_groups)
-        batch.reorder(sorted(range(len(batch)), key=lambda i: place_of(batch.keys[i])))
-        ranks = data_parallel_size(self.actor_rollout_wg)
-        batch = _padded(batch, self._get_required_batch_multiple(ranks))
-        batch = super()._balance_batch(batch, metrics, *args, **kwargs)
-        is_padding = [bool(tag.get("is_padding")) for tag in batch.tags]
-        if any(is_padding):
-            workers = self.config.actor_rollout_ref
-            mini_batch = int(workers.actor.ppo_mini_batch_size) * int(workers.rollout.n)
-            batch.reorder(deal_order(is_padding, ranks, max(1, len(batch) // mini_batch)))
-        return batch
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         """Replaces verl's advantage, which knows no reference model."""
@@ -101,8 +82,8 @@ class GrpoCareTrainer(RunTrainer):
         reference: list[Tensor],
     ) -> tuple[ScoredStep, dict[str, Fields]]:
         """The rows with their advantages, and the fields of all rows, padding included."""
-        padding = [i for i, tag in enumerate(batch.tags) if tag.get("is_padding")]
-        real = sorted(set(range(len(batch))) - set(padding), key=lambda i: place_of(batch.keys[i]))
+        real = real_rows(batch)
+        padding = set(range(len(batch))) - set(real)
         step = ScoredStep.of(
             keys=[batch.keys[i] for i in real],
             extra_fields=[extra_fields[i] for i in real],
@@ -149,20 +130,3 @@ def _asking_for_a_reference(config: DictConfig) -> Iterator[None]:
         yield
     finally:
         actor.use_kl_loss = False
-
-
-def _padded(batch: KVBatchMeta, multiple: int) -> KVBatchMeta:
-    """The batch and copies of its shortest row, with cleared masks, up to a multiple."""
-    missing = -len(batch) % multiple
-    if not missing or not len(batch):
-        return batch
-    shortest = min(range(len(batch)), key=lambda i: batch.tags[i]["seq_len"])
-    copies = copy_as_padding(
-        batch.partition_id, batch.keys[shortest], batch.tags[shortest], missing
-    )
-    return KVBatchMeta(
-        partition_id=batch.partition_id,
-        keys=batch.keys + copies.keys,
-        tags=batch.tags + copies.tags,
-        extra_info=batch.extra_info,
-    )

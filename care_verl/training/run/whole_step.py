@@ -1,0 +1,60 @@
+"""The trainer of a method that updates on every row of a step.
+
+verl's own step runs unchanged around it; rows come in the order of their prompts, and missing ones
+are copies of real ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transfer_queue import KVBatchMeta
+
+from care_verl.training.batching import data_parallel_size, deal_order
+from care_verl.training.queue_rows import copy_as_padding, place_of
+from care_verl.training.run.trainer import RunTrainer
+
+
+class WholeStepTrainer(RunTrainer):
+    """Subclasses compute advantages of the rows that `real_rows` names, and none of padding."""
+
+    def _balance_batch(
+        self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> KVBatchMeta:
+        """verl's, on rows in the order of their prompts, padded with real ones where some miss."""
+        name = self.method.name
+        metrics[f"{name}/queue/rows"] = float(self._left_in_queue)
+        metrics[f"{name}/groups/failed"] = float(self._num_failed_groups)
+        batch.reorder(sorted(range(len(batch)), key=lambda i: place_of(batch.keys[i])))
+        ranks = data_parallel_size(self.actor_rollout_wg)
+        batch = _padded(batch, self._get_required_batch_multiple(ranks))
+        batch = super()._balance_batch(batch, metrics, *args, **kwargs)
+        is_padding = [bool(tag.get("is_padding")) for tag in batch.tags]
+        if any(is_padding):
+            workers = self.config.actor_rollout_ref
+            mini_batch = int(workers.actor.ppo_mini_batch_size) * int(workers.rollout.n)
+            batch.reorder(deal_order(is_padding, ranks, max(1, len(batch) // mini_batch)))
+        return batch
+
+
+def real_rows(batch: KVBatchMeta) -> list[int]:
+    """Places of the rows that are no padding, in the order of prompts and sessions."""
+    real = [i for i, tag in enumerate(batch.tags) if not tag.get("is_padding")]
+    return sorted(real, key=lambda i: place_of(batch.keys[i]))
+
+
+def _padded(batch: KVBatchMeta, multiple: int) -> KVBatchMeta:
+    """The batch and copies of its shortest row, with cleared masks, up to a multiple."""
+    missing = -len(batch) % multiple
+    if not missing or not len(batch):
+        return batch
+    shortest = min(range(len(batch)), key=lambda i: batch.tags[i]["seq_len"])
+    copies = copy_as_padding(
+        batch.partition_id, batch.keys[shortest], batch.tags[shortest], missing
+    )
+    return KVBatchMeta(
+        partition_id=batch.partition_id,
+        keys=batch.keys + copies.keys,
+        tags=batch.tags + copies.tags,
+        extra_info=batch.extra_info,
+    )
