@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
+from care_verl.algorithm.selection import kind_of
 from care_verl.training.judged_row import JudgedRow
 from care_verl.training.queue_rows import group_of
 
@@ -31,6 +32,14 @@ class SampledRows(Generic[RowT]):
     def uids(self) -> list[str]:
         """The names of their groups."""
         return [group_of(key) for key in self.keys]
+
+    @property
+    def kinds(self) -> list[str]:
+        """Of each row, the kind of its group, by which of the group's rows are right."""
+        right: dict[str, list[bool]] = {}
+        for uid, record in zip(self.uids, self.records, strict=True):
+            right.setdefault(uid, []).append(record.acc == 1)
+        return [kind_of(right[uid]) for uid in self.uids]
 
     def share_of_rule(self, rule: str) -> float:
         """Share of the rows that the verifier judged by `rule`."""

@@ -21,15 +21,8 @@ def care_rows(step: CareStep, care: CareConfig) -> RecordedRows:
     """A step's rows for its record, dropped ones too."""
     rows, result = step.rows, step.result
     advantage = result.advantage.tolist()
-    return RecordedRows(
-        keys=rows.keys,
-        uids=rows.uids,
-        records=rows.records,
-        masks=rows.masks,
-        reports=rows.reports,
-        updated=frozenset(key for key, a in zip(rows.keys, advantage, strict=True) if a),
-        columns=partial(_columns, rows, result, care),
-    )
+    updated = frozenset(key for key, a in zip(rows.keys, advantage, strict=True) if a)
+    return RecordedRows.of(rows, updated, partial(_columns, rows, result, care))
 
 
 def _columns(rows: StepRows, result: CareAdvantages, care: CareConfig) -> list[Row]:

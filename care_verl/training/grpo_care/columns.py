@@ -5,27 +5,18 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from care_verl.algorithm.selection import kind_of
 from care_verl.training.grpo_care.step import ScoredStep, answer_of
 from care_verl.training.recording.held_step import RecordedRows, Row
 
 
 def grpo_care_rows(step: ScoredStep) -> RecordedRows:
     """A step's rows for its record; all of them are in the update."""
-    return RecordedRows(
-        keys=step.keys,
-        uids=step.uids,
-        records=step.records,
-        masks=step.masks,
-        reports=step.reports,
-        updated=frozenset(step.keys),
-        columns=partial(_columns, step),
-    )
+    return RecordedRows.of(step, frozenset(step.keys), partial(_columns, step))
 
 
 def _columns(step: ScoredStep) -> list[Row]:
-    kinds = _kinds(step)
-    return [_column(step, i) | {"kind": kinds[uid]} for i, uid in enumerate(step.uids)]
+    kinds = step.kinds
+    return [_column(step, i) | {"kind": kind} for i, kind in enumerate(kinds)]
 
 
 def _column(step: ScoredStep, i: int) -> Row:
@@ -39,10 +30,3 @@ def _column(step: ScoredStep, i: int) -> Row:
         "answer_likelihood": None if math.isnan(likelihood) else likelihood,
         "bonus": float(result.bonus[i]),
     }
-
-
-def _kinds(step: ScoredStep) -> dict[str, str]:
-    right: dict[str, list[bool]] = {}
-    for uid, row in zip(step.uids, step.records, strict=True):
-        right.setdefault(uid, []).append(row.acc == 1)
-    return {uid: kind_of(rows) for uid, rows in right.items()}

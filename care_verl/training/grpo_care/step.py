@@ -20,10 +20,9 @@ from care_verl.algorithm.spans import Span
 from care_verl.methods.grpo_care import GRPO_CARE
 from care_verl.training.judged_row import JudgedRow
 from care_verl.training.queue_rows import group_of
+from care_verl.training.run.row_fields import Fields, row_fields
 from care_verl.training.sampled_rows import SampledRows, reports_of, require_rows
 from care_verl.verifier import UNDECIDED, UNREADABLE_GOLD
-
-Fields = dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,20 +62,12 @@ class ScoredStep(SampledRows[JudgedRow]):
         )
 
     def fields(self) -> dict[str, Fields]:
-        """What the update and verl's metrics read of each row, by key.
-
-        `advantages` and `returns` [T]: the row's advantage on its decoded tokens.
-        `token_level_rewards` [T]: reward and bonus on its last token.
-        """
-        fields: dict[str, Fields] = {}
-        for place, key in enumerate(self.keys):
-            mask = self.masks[place]
-            spread = self.result.advantage[place] * mask.double()
-            rewards = torch.zeros(len(mask))
-            if len(mask):
-                rewards[-1] = self.records[place].reward + float(self.result.bonus[place])
-            fields[key] = credit(spread.float(), rewards)
-        return fields
+        """What the update and verl's metrics read of each row, by key; bonuses are rewards."""
+        advantage, bonus = self.result.advantage.tolist(), self.result.bonus.tolist()
+        return {
+            key: row_fields(advantage[i], self.masks[i], self.records[i].reward + bonus[i])
+            for i, key in enumerate(self.keys)
+        }
 
     def told(self) -> dict[str, dict[str, float | None]]:
         """What a dump of the rollouts says of each row beside verl's columns, by key."""
@@ -128,16 +119,6 @@ def log_prob_distance(
         (a.double() - b.double()).abs() * m for a, b, m in zip(old, reference, masks, strict=True)
     ]
     return float(sum(row.sum() for row in apart) / sum(mask.sum() for mask in masks))
-
-
-def credit(advantages: Tensor, rewards: Tensor) -> Fields:
-    """The fields of one row, [T] each."""
-    return {"advantages": advantages, "returns": advantages, "token_level_rewards": rewards}
-
-
-def no_credit(length: int) -> Fields:
-    """The fields of a padding row of T tokens."""
-    return credit(torch.zeros(length), torch.zeros(length))
 
 
 def _mean(values: Tensor | Sequence[float]) -> float:

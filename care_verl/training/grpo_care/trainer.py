@@ -1,7 +1,7 @@
 """One step of a GRPO-CARE run: GRPO's, with a bonus for consistent answers in its advantages.
 
 verl's own step runs unchanged; the reference scores every row as for a KL penalty, which there is
-none of. What surrounds the steps of a run is in `run_trainer`.
+none of. What surrounds the steps of a run is in `run.trainer`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ from care_verl.logs import logger_of
 from care_verl.methods.grpo_care import GRPO_CARE
 from care_verl.training.grpo_care.columns import grpo_care_rows
 from care_verl.training.grpo_care.step import (
-    Fields,
     ScoredStep,
     log_prob_distance,
-    no_credit,
 )
 from care_verl.training.grpo_care.wiring import TRAINER_MODE
 from care_verl.training.grpo_care.worker import GrpoCareActorRolloutRefWorker
 from care_verl.training.queue_rows import plain, put_by_key
+from care_verl.training.run.row_fields import Fields, padding_fields
 from care_verl.training.run.whole_step import WholeStepTrainer, real_rows
 
 logger = logger_of(__name__)
@@ -68,10 +67,7 @@ class GrpoCareTrainer(WholeStepTrainer):
         metrics.update(self._step.metrics())
         metrics["grpo_care/reference/log_prob_distance"] = log_prob_distance(old, reference, masks)
         batch = put_by_key(batch, credits)
-        if self._recorder is not None:
-            told = grpo_care_rows(self._step)
-            self._recorder.begin(self.global_steps, batch.partition_id, told, self.timing_raw)
-            self._recorder.complete(batch, credits, self.timing_raw)
+        self._record(batch, grpo_care_rows(self._step), credits)
         return batch
 
     def _score(
@@ -91,7 +87,7 @@ class GrpoCareTrainer(WholeStepTrainer):
             ref_log_prob=[reference[i] for i in real],
             config=self.settings,
         )
-        return step, step.fields() | {batch.keys[i]: no_credit(len(masks[i])) for i in padding}
+        return step, step.fields() | {batch.keys[i]: padding_fields(len(masks[i])) for i in padding}
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         """verl's; the workers move the reference within it."""

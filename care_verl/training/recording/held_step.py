@@ -17,6 +17,7 @@ from transfer_queue import KVBatchMeta
 
 from care_verl.training.judged_row import JudgedRow
 from care_verl.training.queue_rows import plain
+from care_verl.training.sampled_rows import SampledRows
 
 ROW_FIELDS = ["responses", "metrics"]
 PROMPT_FIELDS = ["prompts", "raw_prompt", "reward_model", "data_source", "index"]
@@ -53,6 +54,24 @@ class RecordedRows:
     updated: frozenset[str]
     columns: Callable[[], Sequence[Row]]
     tensors: StepTensors | None = None
+
+    @classmethod
+    def of(
+        cls,
+        rows: SampledRows[Any],
+        updated: frozenset[str],
+        columns: Callable[[], Sequence[Row]],
+    ) -> RecordedRows:
+        """From the rows of a step."""
+        return cls(
+            keys=rows.keys,
+            uids=rows.uids,
+            records=rows.records,
+            masks=rows.masks,
+            reports=rows.reports,
+            updated=updated,
+            columns=columns,
+        )
 
 
 @dataclass

@@ -6,17 +6,24 @@ are copies of real ones.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import transfer_queue as tq
 from transfer_queue import KVBatchMeta
 
+from care_verl.methods import Method
 from care_verl.training.batching import data_parallel_size, deal_order
-from care_verl.training.queue_rows import copy_as_padding, place_of
+from care_verl.training.judged_row import JudgedRow
+from care_verl.training.queue_rows import copy_as_padding, place_of, plain
+from care_verl.training.recording.held_step import RecordedRows
+from care_verl.training.run.row_fields import Fields, padding_fields
 from care_verl.training.run.trainer import RunTrainer
+from care_verl.training.sampled_rows import SampledRows, reports_of, require_rows
 
 
 class WholeStepTrainer(RunTrainer):
-    """Subclasses compute advantages of the rows that `real_rows` names, and none of padding."""
+    """Subclasses compute advantages, of rows that are no padding, and put and record them."""
 
     def _balance_batch(
         self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any
@@ -35,6 +42,42 @@ class WholeStepTrainer(RunTrainer):
             mini_batch = int(workers.actor.ppo_mini_batch_size) * int(workers.rollout.n)
             batch.reorder(deal_order(is_padding, ranks, max(1, len(batch) // mini_batch)))
         return batch
+
+    def _record(self, batch: KVBatchMeta, rows: RecordedRows, credit: Mapping[str, Fields]) -> None:
+        """Read a step whose advantages are in the queue, for its record."""
+        if self._recorder is not None:
+            self._recorder.begin(self.global_steps, batch.partition_id, rows, self.timing_raw)
+            self._recorder.complete(batch, credit, self.timing_raw)
+
+
+def judged_rows(batch: KVBatchMeta, method: Method) -> SampledRows[JudgedRow]:
+    """The rows of a step that are no padding, from the queue.
+
+    Raises RuntimeError when no rollout arrived at all.
+    """
+    require_rows(batch.keys)
+    keys = [batch.keys[i] for i in real_rows(batch)]
+    data = tq.kv_batch_get(
+        keys=keys,
+        partition_id=batch.partition_id,
+        select_fields=["extra_fields", "response_mask"],
+    )
+    extra_fields = [plain(value) for value in data["extra_fields"]]
+    return SampledRows(
+        keys=keys,
+        records=[JudgedRow.from_mapping(fields[method.name]) for fields in extra_fields],
+        masks=list(data["response_mask"].unbind()),
+        reports=reports_of(extra_fields),
+    )
+
+
+def padding_of(batch: KVBatchMeta) -> dict[str, Fields]:
+    """The fields of padding rows, by key."""
+    return {
+        key: padding_fields(int(tag["response_len"]))
+        for key, tag in zip(batch.keys, batch.tags, strict=True)
+        if tag.get("is_padding")
+    }
 
 
 def real_rows(batch: KVBatchMeta) -> list[int]:
