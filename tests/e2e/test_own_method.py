@@ -49,7 +49,7 @@ def test_two_steps_are_trained_recorded_reported_and_replayed(
 
     care_verl = ("-m", "care_verl.cli")
     asked(variables, *care_verl, "report", str(folder), "--out", str(tmp_path / "report"))
-    page = (tmp_path / "report" / "report.md").read_text("utf-8")
+    page = (tmp_path / "report" / "summary.md").read_text("utf-8")
     assert f"- **{NAME}**" in page
     assert "accuracy of rollouts, first → last step" in page
     asked(variables, *care_verl, "replay", str(folder), "--out", str(tmp_path / "replay"))
