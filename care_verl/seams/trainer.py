@@ -26,13 +26,13 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "the mode selects the replay buffer",
-        "training.run.trainer",
+        "training.run.trainers.base",
         f"{TRAINER}._build_replay_buffer",
         fragments=('ReplayBuffer if self.trainer_mode == "sync" else ReplayBufferAsync',),
     ),
     Seam(
         "the trainer reads its mode once, before the buffer",
-        "training.run.trainer",
+        "training.run.trainers.base",
         f"{TRAINER}.__init__",
         fragments=(
             "self.trainer_mode = self.config.trainer.v1.trainer_mode",
@@ -41,13 +41,13 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "which actor the trainer starts",
-        "training.run.trainer",
+        "training.run.trainers.base",
         f"{TRAINER}._init_resource_pool_mgr",
         fragments=("self.role_worker_mapping[role] = ray.remote(ActorRolloutRefWorker)",),
     ),
     Seam(
         "prompts are drawn in chunks and named",
-        "training.run.trainer",
+        "training.run.trainers.base",
         f"{TRAINER}._fetch_one_gen_batch",
         fragments=(
             'batch_dict["uid"] = np.array([str(uuid.uuid4())',
@@ -56,7 +56,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "every chunk of a step's prompts passes one method",
-        "training.run.trainer",
+        "training.run.trainers.base",
         f"{TRAINER}._next_train_batch",
         fragments=(
             "self._fetch_one_gen_batch() for _ in range(",
@@ -149,19 +149,19 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam(
         "run_trainer.__init__",
-        "training.run.trainer",
+        "training.run.trainers.base",
         "verl.trainer.ppo.v1.trainer_sync:PPOTrainerSync.__init__",
         parameters="self, config",
     ),
     Seam(
         "run_trainer.fit",
-        "training.run.trainer",
+        "training.run.trainers.base",
         f"{TRAINER}.fit",
         parameters="self, agent_loop_manager",
     ),
     Seam(
         "run_trainer._setup",
-        "training.run.trainer",
+        "training.run.trainers.base",
         f"{TRAINER}._setup",
         parameters="self",
     ),

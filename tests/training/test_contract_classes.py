@@ -26,9 +26,9 @@ from care_verl.training.care.wiring import POLICY_LOSS, TRAINER_MODE
 from care_verl.training.recipes import RecipeSearchPath
 from care_verl.training.reward_manager import CareRewardManager
 from care_verl.training.run import agent_loop as run_agent_loop
-from care_verl.training.run import trainer as run_trainer
 from care_verl.training.run import worker as run_worker
 from care_verl.training.run.actor_classes import plain_class
+from care_verl.training.run.trainers import base as run_trainer
 
 WORKER_TQ = plain_class(AgentLoopWorkerTQ)
 

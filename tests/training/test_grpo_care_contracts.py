@@ -23,8 +23,8 @@ from verl.workers.utils.losses import ppo_loss
 from care_verl.training.grpo_care import agent_loop, trainer, worker
 from care_verl.training.grpo_care.wiring import NO_SECOND_CLIP, TRAINER_MODE
 from care_verl.training.run import agent_loop as run_agent_loop
-from care_verl.training.run import trainer as run_trainer
 from care_verl.training.run import worker as run_worker
+from care_verl.training.run.trainers import base as run_trainer
 
 from .samples import nested
 

@@ -111,7 +111,13 @@ def test_installing_again_changes_nothing() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "first", ["verl", "care_verl.training.care.trainer", "care_verl.training.grpo_care.trainer"]
+    "first",
+    [
+        "verl",
+        "care_verl.training.run.trainers.base",
+        "care_verl.training.care.trainer",
+        "care_verl.training.grpo_care.trainer",
+    ],
 )
 def test_both_trainers_are_registered_whatever_is_imported_first(first: str) -> None:
     """In a process of its own."""

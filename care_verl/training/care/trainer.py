@@ -42,7 +42,7 @@ from care_verl.training.care.token_credit import no_credit
 from care_verl.training.care.wiring import TRAINER_MODE
 from care_verl.training.care.worker import CareActorRolloutRefWorker
 from care_verl.training.queue_rows import plain, put_by_key
-from care_verl.training.run.trainer import RunTrainer
+from care_verl.training.run.trainers.base import RunTrainer
 from care_verl.training.run.verl_metrics import UPDATED, put_right
 
 

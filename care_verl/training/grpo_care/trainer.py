@@ -28,7 +28,7 @@ from care_verl.training.grpo_care.wiring import TRAINER_MODE
 from care_verl.training.grpo_care.worker import GrpoCareActorRolloutRefWorker
 from care_verl.training.queue_rows import plain, put_by_key
 from care_verl.training.run.row_fields import Fields, padding_fields
-from care_verl.training.run.whole_step import WholeStepTrainer, real_rows
+from care_verl.training.run.trainers.whole_step import WholeStepTrainer, real_rows
 
 logger = logger_of(__name__)
 

@@ -12,7 +12,7 @@ from care_verl.training.judged_row import JudgedRow
 from care_verl.training.queue_rows import put_by_key
 from care_verl.training.recording.held_step import RecordedRows
 from care_verl.training.run.row_fields import row_fields
-from care_verl.training.run.whole_step import WholeStepTrainer, judged_rows, padding_of
+from care_verl.training.run.trainers.whole_step import WholeStepTrainer, judged_rows, padding_of
 from care_verl.training.sampled_rows import SampledRows
 from leave_one_out import LEAVE_ONE_OUT
 from leave_one_out.settings import LeaveOneOutConfig

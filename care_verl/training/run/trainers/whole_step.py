@@ -18,7 +18,7 @@ from care_verl.training.judged_row import JudgedRow
 from care_verl.training.queue_rows import copy_as_padding, place_of, plain
 from care_verl.training.recording.held_step import RecordedRows
 from care_verl.training.run.row_fields import Fields, padding_fields
-from care_verl.training.run.trainer import RunTrainer
+from care_verl.training.run.trainers.base import RunTrainer
 from care_verl.training.sampled_rows import SampledRows, reports_of, require_rows
 
 
