@@ -6,8 +6,8 @@ doctor.
 
 Five ways lead to the places. The plugin's own guards run when the modules that it waits for are
 imported (`platform.post_import`); its adapters import the names that they need from verl and vLLM;
-a method that calls `super()` names what its base class must have; the rollout server has guards of
-its own; and what the adapters rely on beyond that stands in tables (`care_verl.seams`).
+their classes override methods and call those of their bases; the rollout server has guards of its
+own; and what a module relies on beyond that stands in it (`RELIES_ON`, `platform.seam`).
 """
 
 from __future__ import annotations
@@ -19,18 +19,17 @@ import os
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from care_verl.doctor.finding import Finding
 from care_verl.doctor.inspection import CHECK, as_line
-from care_verl.seams import SEAMS, Seam
+from care_verl.platform.seam import HOSTS, classes_of, override_faults, remedy, seams_of
 
 POLICY = "VERL_USE_EXTERNAL_PLUGINS"
 _ADAPTERS = ("care_verl.training", "care_verl.rollout")
-_HOSTS = ("verl.", "vllm.")
 _DISPENSABLE = ("torchvision.", "torchcodec.")
 _CALLED = re.compile(r"\bsuper\(\)\.(\w+)\(")
 _REMEDY = "install verl 0.9.1 and the vLLM it was tried with, or adapt care-verl to these releases"
@@ -48,7 +47,6 @@ def inspect_plugin() -> list[Finding]:
             _imported_by_the_hooks,
             _imported_by_the_adapters,
             _engine_guards,
-            _in_the_tables,
         )
         for problem in action()
     ]
@@ -98,13 +96,12 @@ def _imported_by_the_adapters() -> Iterator[Finding]:
             module = sys.modules.get(item.name)
             if module is not None:
                 yield from _missing_in_bases(module)
+                yield from _other_than_known(module)
 
 
 def _missing_in_bases(module: ModuleType) -> Iterator[Finding]:
-    for kind in vars(module).values():
-        if not inspect.isclass(kind) or kind.__module__ != module.__name__:
-            continue
-        hosts = [base for base in kind.__mro__ if base.__module__.startswith(_HOSTS)]
+    for kind in classes_of(module):
+        hosts = [base for base in kind.__mro__ if base.__module__.startswith(HOSTS)]
         called = set(_CALLED.findall(inspect.getsource(kind))) if hosts else set()
         for name in sorted(called):
             if not any(hasattr(base, name) for base in kind.__mro__[1:]):
@@ -113,6 +110,14 @@ def _missing_in_bases(module: ModuleType) -> Iterator[Finding]:
                     f"{hosts[0].__module__} does not have",
                     _REMEDY,
                 )
+
+
+def _other_than_known(module: ModuleType) -> Iterator[Finding]:
+    """Overrides and seams of a module that do not fit what is installed."""
+    faults = [*override_faults(module), *(seam.fault() for seam in seams_of(module))]
+    for fault in faults:
+        if fault is not None:
+            yield CHECK.error(f"{module.__name__}: {fault}", remedy(module.__name__))
 
 
 def _engine_guards() -> Iterator[Finding]:
@@ -141,20 +146,6 @@ async def _check_engine_client() -> None:
 
     engine = SimpleNamespace(errored=True, engine_core=SimpleNamespace(utility_results={}))
     await EngineWatch(engine, "the doctor").died()
-
-
-def _in_the_tables() -> Iterator[Finding]:
-    """Every seam that is not as known; for a module that cannot be imported, that only."""
-    for module in dict.fromkeys(seam.module for seam in SEAMS):
-        failure = list(_attempt(module, partial(importlib.import_module, module)))
-        yield from failure or _faults(seam for seam in SEAMS if seam.module == module)
-
-
-def _faults(seams: Iterable[Seam]) -> Iterator[Finding]:
-    for seam in seams:
-        fault = seam.fault()
-        if fault is not None:
-            yield CHECK.error(fault, seam.remedy)
 
 
 def _attempt(what: str, action: Callable[[], object]) -> Iterator[Finding]:

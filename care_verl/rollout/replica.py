@@ -8,7 +8,21 @@ import ray
 from verl.workers.rollout.replica import RolloutReplicaRegistry
 from verl.workers.rollout.vllm_rollout.vllm_async_server import vLLMReplica
 
+from care_verl.platform.seam import Seam
 from care_verl.rollout.server import CareVLLMServer
+
+RELIES_ON = (
+    Seam(
+        "verl.workers.rollout.replica:RolloutReplicaRegistry.register",
+        "replica.register",
+        parameters="name, loader",
+    ),
+    Seam(
+        "verl.workers.rollout.vllm_rollout.vllm_async_server:vLLMReplica.__init__",
+        "a replica names its server class",
+        "self.server_class = ",
+    ),
+)
 
 
 class CareVLLMReplica(vLLMReplica):  # type: ignore[misc]

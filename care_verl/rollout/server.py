@@ -11,6 +11,8 @@ from verl.workers.rollout.replica import TokenOutput
 from verl.workers.rollout.vllm_rollout.vllm_async_server import vLLMHttpServer
 
 from care_verl.platform import vllm_buffers
+from care_verl.platform.places import SERVER
+from care_verl.platform.seam import Seam
 from care_verl.rollout.checks import V2_RUNNER_ENV, check_rollout_config
 from care_verl.rollout.extension import INSTALL, HarvestWorkerExtension
 from care_verl.rollout.inbox import EmbeddingInbox
@@ -34,6 +36,28 @@ POLICY_KEYS = {"scheduling_policy", "scheduling-policy"}
 _CONNECT_TIMEOUT_S = 60.0
 # An embedding leaves the worker in the step after its request's last one.
 _ARRIVAL_TIMEOUT_S = 120.0
+
+
+RELIES_ON = (
+    Seam(
+        f"{SERVER}.__init__",
+        "a server is made ready before its engine starts",
+        "self._post_init(cuda_visible_devices)",
+    ),
+    Seam(
+        f"{SERVER}.launch_server",
+        "the engine is given a worker extension, then runs",
+        "self._get_worker_extension_cls()",
+        "await self.run_server(server_args)",
+    ),
+    Seam(
+        f"{SERVER}.launch_server",
+        "engine arguments are mended, then come last",
+        "self._preprocess_engine_kwargs(engine_kwargs)",
+        '"scheduling_policy": self.config.scheduling_policy',
+        "**engine_kwargs,",
+    ),
+)
 
 
 class CareVLLMServer(vLLMHttpServer):  # type: ignore[misc]

@@ -10,7 +10,22 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any, TypeVar
 
+from care_verl.platform.places import SERVER
+from care_verl.platform.seam import Seam
+
 T = TypeVar("T")
+
+
+RELIES_ON = (
+    Seam(
+        f"{SERVER}.generate",
+        "a request's tokens come from the engine's generate",
+        "generator = self.engine.generate(",
+        "request_id=request_id,",
+        "priority=priority,",
+        "async for output in generator:",
+    ),
+)
 
 
 class FirstTokens:

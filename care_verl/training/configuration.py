@@ -12,12 +12,30 @@ from typing import Any
 from omegaconf import DictConfig, open_dict
 
 from care_verl.logs import logger_of
+from care_verl.platform.places import QUEUE_WORKER, TASK_RUNNER
+from care_verl.platform.seam import Seam
 from care_verl.training.refusals import refuse_unsupported
 from care_verl.training.wiring import Wiring
 
 logger = logger_of(__name__)
 
 PAPER_GROUP_SIZE = 8
+
+
+RELIES_ON = (
+    Seam(
+        f"{TASK_RUNNER}.init_agent_loop_manager",
+        "the manager is chosen by name",
+        '.get("agent_loop_manager_class")',
+        "load_class_from_fqn(manager_class_fqn",
+    ),
+    Seam(
+        f"{QUEUE_WORKER}.generate_sequences",
+        "sampling parameters ask for log-probabilities",
+        "sampling_params = dict(",
+        "logprobs=config.calculate_log_probs",
+    ),
+)
 
 
 def expand(config: DictConfig, wiring: Wiring[Any]) -> None:

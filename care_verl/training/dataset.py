@@ -13,8 +13,26 @@ from omegaconf import DictConfig
 from PIL import Image
 from verl.utils.dataset.rl_dataset import RLHFDataset
 
+from care_verl.platform.places import DATASET
+from care_verl.platform.seam import Seam
+
 ENCODED = "care_encoded_image"
 """Key of a message's image: its file's bytes."""
+
+
+RELIES_ON = (
+    Seam(
+        f"{DATASET}._build_messages",
+        "images are opened where they have bytes",
+        'if "bytes" in image:',
+        'content_list.append({"type": "image", **image})',
+    ),
+    Seam(
+        f"{DATASET}.process_multi_modal_info",
+        "agent loops decode through the dataset's class",
+        "cls._process_multi_modal_info(messages",
+    ),
+)
 
 
 class CareDataset(RLHFDataset):  # type: ignore[misc]

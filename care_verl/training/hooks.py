@@ -21,10 +21,21 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from care_verl.platform import when_imported
+from care_verl.platform.places import TASK_RUNNER
+from care_verl.platform.seam import Seam
 from care_verl.training import reward_tokenizer
 
 VALIDATE_PARAMETERS = ["config", "use_reference_policy", "use_critic"]
 RUN_PARAMETERS = ["config", "task_runner_class"]
+
+
+RELIES_ON = (
+    Seam(
+        f"{TASK_RUNNER}.run",
+        "the trainer is chosen by its mode",
+        "get_trainer_cls(config.trainer.v1.trainer_mode)",
+    ),
+)
 
 
 def install() -> None:

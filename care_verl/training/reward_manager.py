@@ -13,9 +13,19 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 from care_verl.algorithm import verifiable_reward
 from care_verl.algorithm.method_settings import MethodSettings
 from care_verl.methods import METHODS
+from care_verl.platform.seam import Seam
 from care_verl.training.chat_template import opens_rationale
 from care_verl.training.wiring import loaded, wiring_of
 from care_verl.verifier import verify
+
+RELIES_ON = (
+    Seam(
+        "verl.experimental.reward_loop.reward_loop:RewardLoopWorker",
+        "rewards come from the configured manager",
+        "load_reward_manager(",
+        "await self.reward_manager.run_single(data)",
+    ),
+)
 
 
 class CareRewardManager(RewardManagerBase):  # type: ignore[misc]

@@ -74,11 +74,15 @@ when_imported('vllm.v1.engine.core_client', change)
     lost = "CareTrainer goes on from PPOTrainerSync._balance_batch"
     assert [each for each in findings if each.found.startswith(lost)]
     the_error(findings, "vLLM's engine client", "does not recognise it")
-    padded = the_error(findings, "seam 'the balanced batch is padded to our multiple'")
+    padded = the_error(findings, "'the balanced batch is padded to our multiple'")
     assert "has no attribute '_balance_batch'" in padded.found
-    told = the_error(findings, "seam 'what an update is told'", '\'"calculate_entropy": calc')
+    told = the_error(findings, "'what an update is told'", '\'"calculate_entropy": calc')
     assert told.change.endswith("adapt care_verl.training.care.trainer")
-    the_error(findings, "seam 'trainer._update_actor'", "takes (self, batch, metrics, timing_raw")
+    the_error(
+        findings,
+        "care.trainer: CareTrainer._update_actor takes (self, batch, metrics); ",
+        "timing_raw",
+    )
     assert all("verl 0.9.1" in each.change for each in findings)
 
 

@@ -1,6 +1,6 @@
 """What `CareVLLMServer` overrides is inert without the harvest.
 
-That verl has it, and calls it where that is expected, stands in `care_verl.seams.server`.
+That verl has it, and calls it where that is expected, stands in `rollout.server`.
 """
 
 from __future__ import annotations

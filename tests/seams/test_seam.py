@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import replace
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from verl.trainer.ppo import utils
 
-from care_verl.seams import SEAMS, Seam
+from care_verl.platform.seam import Seam, override_faults, remedy, seams_of
+from care_verl.training.grpo_care import trainer
 
-REFERENCE = next(s for s in SEAMS if s.name == "a reference is wanted where a KL term is")
+REFERENCE = next(
+    s for s in seams_of(trainer) if s.name == "a reference is wanted where a KL term is"
+)
 
 
 class Sample:
@@ -23,10 +25,18 @@ class Sample:
         return total * 2
 
 
-ORDER = Seam(
-    "order", "training.care.trainer", f"{__name__}:Sample.method", ("first +", "return total")
-)
-TAKEN = Seam("taken", "training.care.worker", ORDER.target, parameters="self, first, second")
+ORDER = Seam(f"{__name__}:Sample.method", "order", "first +", "return total")
+TAKEN = Seam(ORDER.target, "taken", parameters="self, first, second")
+
+
+def changed_to(seam: Seam, *fragments: str, target: str = "", only_with: str | None = None) -> Seam:
+    return Seam(
+        target or seam.target,
+        seam.name,
+        *(fragments or seam.fragments),
+        parameters=seam.parameters,
+        only_with=only_with,
+    )
 
 
 @pytest.fixture
@@ -41,21 +51,20 @@ def test_what_is_as_known_has_no_fault() -> None:
 
 
 def test_fragments_in_another_order() -> None:
-    turned = replace(ORDER, fragments=ORDER.fragments[::-1])
+    turned = changed_to(ORDER, *ORDER.fragments[::-1])
     assert turned.fault() == (
-        f"seam 'order', used by care_verl.training.care.trainer: {__name__}.Sample.method has no "
-        "'first +' behind 'return total'"
+        f"'order': {__name__}.Sample.method has no 'first +' behind 'return total'"
     )
 
 
 def test_a_fragment_is_not_found_twice_in_one_place() -> None:
-    assert replace(ORDER, fragments=("first + second", "+ second")).fault()
+    assert changed_to(ORDER, "first + second", "+ second").fault()
 
 
 def test_other_parameters(changed: Callable[[object], None]) -> None:
     changed(lambda self, first: first)
     assert "takes (self, first); known is (self, first, second)" in str(TAKEN.fault())
-    assert TAKEN.remedy.endswith("adapt care_verl.training.care.worker")
+    assert remedy("care_verl.x").endswith("or adapt care_verl.x")
 
 
 def test_a_wrapper_is_looked_through(changed: Callable[[object], None]) -> None:
@@ -72,17 +81,17 @@ def test_a_wrapper_is_looked_through(changed: Callable[[object], None]) -> None:
 
 def test_a_seam_of_some_releases_only() -> None:
     """Where the module is missing nothing is asked; where it is there all is as for the others."""
-    gone = replace(ORDER, target=f"{__name__}:Gone.method")
+    gone = changed_to(ORDER, target=f"{__name__}:Gone.method")
     assert gone.fault() is not None
-    assert replace(gone, only_with="verl.no_such_module").fault() is None
-    assert replace(gone, only_with="verl.trainer").fault() == gone.fault()
+    assert changed_to(gone, only_with="verl.no_such_module").fault() is None
+    assert changed_to(gone, only_with="verl.trainer").fault() == gone.fault()
 
 
 @pytest.mark.parametrize(
     "target", ["no_such_module:name", f"{__name__}:Sample.gone", f"{__name__}:Gone.method"]
 )
 def test_a_name_that_is_gone(target: str) -> None:
-    fault = str(replace(ORDER, target=target).fault())
+    fault = str(changed_to(ORDER, target=target).fault())
     assert f"{target.replace(':', '.')} cannot be looked at" in fault
     assert "Error: " in fault
 
@@ -99,7 +108,54 @@ def test_a_change_of_verl_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert REFERENCE.fault() is None
     monkeypatch.setattr(utils, "need_reference_policy", utils.need_critic)
     fault = str(REFERENCE.fault())
-    assert "used by care_verl.training.grpo_care.trainer" in fault
     assert "verl.trainer.ppo.utils.need_reference_policy has no " in fault
     monkeypatch.delattr(utils, "need_reference_policy")
     assert "has no attribute 'need_reference_policy'" in str(REFERENCE.fault())
+
+
+def overriding(method: object) -> ModuleType:
+    """A module whose one class has this in the place of the sample's method."""
+    module = ModuleType("ours")
+    kind = type("Ours", (Host,), {"method": method})
+    kind.__module__ = module.__name__
+    vars(module)["Ours"] = kind
+    return module
+
+
+class Host(Sample):
+    """A class of verl's, as far as a module's name tells."""
+
+
+@pytest.fixture
+def hosted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("care_verl.platform.seam.HOSTS", (__name__,))
+
+
+@pytest.mark.usefixtures("hosted")
+@pytest.mark.parametrize(
+    "method",
+    [
+        lambda self, first, second: 0,
+        lambda self, first, **rest: 0,
+        lambda self, *rest: 0,
+        lambda self, first, second, third=0: 0,
+    ],
+)
+def test_an_override_with_the_same_parameters(method: object) -> None:
+    assert list(override_faults(overriding(method))) == []
+
+
+@pytest.mark.usefixtures("hosted")
+@pytest.mark.parametrize(
+    ("method", "taken"),
+    [
+        (lambda self, first: 0, "self, first"),
+        (lambda self, second, first: 0, "self, second, first"),
+        (lambda self, first, second, third: 0, "self, first, second, third"),
+        (lambda self, second, **rest: 0, "self, second, rest"),
+    ],
+)
+def test_an_override_with_others(method: object, taken: str) -> None:
+    (fault,) = override_faults(overriding(method))
+    assert f"Ours.method takes ({taken}); " in fault
+    assert "'s takes (self, first, second)" in fault

@@ -20,6 +20,7 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
 from verl.workers.rollout.replica import RolloutReplicaRegistry
 
+from care_verl.platform.actor_classes import plain_class
 from care_verl.training.care import agent_loop, trainer, worker
 from care_verl.training.care.policy_loss import care_policy_loss
 from care_verl.training.care.wiring import POLICY_LOSS, TRAINER_MODE
@@ -27,7 +28,6 @@ from care_verl.training.recipes import RecipeSearchPath
 from care_verl.training.reward_manager import CareRewardManager
 from care_verl.training.run import agent_loop as run_agent_loop
 from care_verl.training.run import worker as run_worker
-from care_verl.training.run.actor_classes import plain_class
 from care_verl.training.run.trainers import base as run_trainer
 
 WORKER_TQ = plain_class(AgentLoopWorkerTQ)
@@ -72,7 +72,7 @@ def test_every_override_has_something_to_override(ours: type, base: type) -> Non
 def test_the_workers_calls_need_no_dispatch() -> None:
     """verl calls what `CareTrainingWorker` overrides within the actor, not from the driver.
 
-    That it calls it there stands in `care_verl.seams.actor`.
+    That it calls it there stands in `care.actor_pooling`.
     """
     assert worker.CareActorRolloutRefWorker.actor_worker_cls is worker.CareTrainingWorker
     assert ActorRolloutRefWorker.actor_worker_cls is TrainingWorker

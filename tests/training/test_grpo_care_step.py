@@ -19,11 +19,11 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.methods.grpo_care import GRPO_CARE
+from care_verl.platform.actor_classes import plain_class
 from care_verl.training.grpo_care.step import ScoredStep
 from care_verl.training.grpo_care.trainer import GrpoCareTrainer
 from care_verl.training.grpo_care.worker import GrpoCareActorRolloutRefWorker
 from care_verl.training.judged_row import JudgedRow
-from care_verl.training.run.actor_classes import plain_class
 from tests.validation import validate
 
 from .samples import MemoryQueue, answered
@@ -156,7 +156,7 @@ def test_rows_are_put_in_order_and_missing_ones_are_copies(
     """verl would pad with rows of text, which a vision-language model cannot run."""
     seen: list[str] = []
 
-    def verls(trainer: Any, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+    def verls(trainer: Any, batch: KVBatchMeta, *rest: Any) -> KVBatchMeta:
         seen.extend(batch.keys)
         return batch
 
@@ -221,12 +221,12 @@ def test_a_dump_says_what_became_of_each_row(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(
         PPOTrainerSync,
         "_dump_generations",
-        lambda trainer, reward_extra_infos_dict, dump_path: dumped.append(reward_extra_infos_dict),
+        lambda trainer, *told: dumped.append(told[-2]),
     )
     trainer = bare_trainer(_step=scored())
     keys = ["u_0_0", "pad_0_0"]
-    trainer._dump_generations(reward_extra_infos_dict={"uid": keys}, dump_path="a folder")
-    trainer._dump_generations(reward_extra_infos_dict={"uid": ["v_0_0"]}, dump_path="a folder")
+    trainer._dump_generations([], [], [], [], {"uid": keys}, "a folder")
+    trainer._dump_generations([], [], [], [], {"uid": ["v_0_0"]}, "a folder")
     assert dumped[0]["uid"] == keys
     assert dumped[0]["bonus"] == [0.5, None]
     assert dumped[0]["answer_likelihood"] == [pytest.approx(0.8), None]

@@ -1,7 +1,7 @@
 """The actor-side oracle and the comparison with harvested embeddings, by hand.
 
 A linear head stands in for the model; that verl's engine calls the same methods in the same order
-is in `care_verl.seams`, that both sides agree on a real model is shown in `tests/rollout`.
+stands in `care.actor_pooling`, that both sides agree on a real model is shown in `tests/rollout`.
 """
 
 from __future__ import annotations

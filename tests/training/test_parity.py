@@ -124,7 +124,7 @@ def test_a_step_without_any_update_has_nothing_to_compare(queue: MemoryQueue) ->
 def test_the_trainer_checks_between_scoring_and_update(
     monkeypatch: pytest.MonkeyPatch, queue: MemoryQueue
 ) -> None:
-    """verl's step calls `_compute_old_log_prob` before the update: see `care_verl.seams`."""
+    """verl's step calls `_compute_old_log_prob` before the update: see `care.trainer`."""
     batch, rows = scored_batch(queue)
     monkeypatch.setattr(PPOTrainerSync, "_compute_old_log_prob", lambda self, batch, metrics: batch)
     trainer: Any = object.__new__(CareTrainer)

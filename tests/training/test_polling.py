@@ -1,6 +1,6 @@
 """The pace of polling, by a clock of the test's own.
 
-That verl's buffer looks before each sleep and sleeps `poll_interval` is in `care_verl.seams`.
+That verl's buffer looks before each sleep and sleeps `poll_interval` stands in `run.polling`.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def test_after_the_run_the_queue_may_die(dying: None, monkeypatch: pytest.Monkey
 
 
 def test_the_queues_actors_are_where_they_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That the queue puts them there stands in `care_verl.seams.queue`."""
+    """That the queue puts them there stands in `run.queue_watch`."""
     monkeypatch.setattr(transfer_queue.interface, "_TQ_CONTROLLER", "c")
     monkeypatch.setattr(
         transfer_queue.interface, "_TQ_STORAGE", {"SimpleStorage": {0: "s0", 1: "s1"}}

@@ -1,7 +1,7 @@
 """CARE's trainer piece by piece, on a queue in memory and without workers.
 
 The trainer is made without its constructor; that verl calls these methods in this order is in
-`care_verl.seams`, a whole step is shown end to end.
+`care.trainer`, a whole step is shown end to end.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from verl.utils.config import validate_config
 from verl.workers.engine_workers import TrainingWorker
 
 from care_verl.algorithm import CareConfig
+from care_verl.platform.actor_classes import plain_class
 from care_verl.training.batching import data_parallel_size, rows_multiple
 from care_verl.training.care.dropping import drop_rows
 from care_verl.training.care.policy_loss import CLIPPED, RATIO, TRAINED, clip_rate, skipped_updates
@@ -29,7 +30,6 @@ from care_verl.training.care.trainer import CareTrainer
 from care_verl.training.care.worker import CareActorRolloutRefWorker, CareTrainingWorker
 from care_verl.training.fields import IN_S_STAR
 from care_verl.training.queue_rows import MASKS
-from care_verl.training.run.actor_classes import plain_class
 from care_verl.training.run.failures import failed_groups_limit
 
 from .samples import MemoryQueue, record, step_rows

@@ -13,7 +13,35 @@ from typing import Any
 import torch
 from tensordict import TensorDict
 
+from care_verl.platform.places import ACTOR, LM_ENGINE
+from care_verl.platform.seam import Seam
 from care_verl.training.fields import ORACLE, RATIONALE_RANGE
+
+RELIES_ON = (
+    Seam(
+        f"{ACTOR}.compute_log_prob",
+        "old log-probabilities are the actor's",
+        "self.actor.infer_batch(data)",
+    ),
+    Seam(
+        f"{ACTOR}.compute_ref_log_prob",
+        "the reference is another worker",
+        "self.ref.infer_batch(data=data)",
+    ),
+    Seam(
+        f"{LM_ENGINE}.forward_step",
+        "model outputs are prepared after the forward pass",
+        "raw_output = self.module(",
+        "self.prepare_model_outputs(",
+        "micro_batch=micro_batch",
+        '"model_output": ',
+    ),
+    Seam(
+        f"{LM_ENGINE}.prepare_model_outputs",
+        "oracle.prepare_model_outputs",
+        parameters="self, output, output_args, micro_batch, logits_processor_func",
+    ),
+)
 
 
 def pool_positions(hidden: torch.Tensor, begin: int, end: int) -> torch.Tensor:

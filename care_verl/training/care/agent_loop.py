@@ -12,6 +12,8 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 
 from care_verl.algorithm import token_spans
 from care_verl.logs import logger_of
+from care_verl.platform.places import BUFFER, QUEUE_MANAGER, QUEUE_WORKER, WORKER
+from care_verl.platform.seam import Seam
 from care_verl.training.care.group_stage import PromptGroup, Session, reflected_output
 from care_verl.training.care.harvesting import HarvestingClient
 from care_verl.training.care.reflection_prompts import ReflectionPrompts
@@ -43,6 +45,46 @@ logger = logger_of(__name__)
 
 FIRST = -1
 """Priority of a reflection in vLLM's queue. Rollouts have 0; a lower number is served before."""
+
+
+RELIES_ON = (
+    Seam(
+        f"{QUEUE_MANAGER}.__init__",
+        "the manager names its worker class",
+        "self.agent_loop_workers_class = AgentLoopWorkerTQ",
+        "super().__init__(*args, **kwargs)",
+    ),
+    Seam(
+        "verl.experimental.agent_loop.agent_loop:AgentLoopManager._init_agent_loop_workers",
+        "the manager starts the class that it names",
+        "self.agent_loop_workers = []",
+        "self.agent_loop_workers_class.options(",
+    ),
+    Seam(
+        f"{WORKER}._compute_score",
+        "a scored output is left alone",
+        "if final_output.reward_score is None and enable_async_reward",
+        "self._compute_multi_modal_inputs(output, input_ids)",
+        'final_output.reward_score = result["reward_score"]',
+        'final_output.extra_fields["reward_extra_info"] = result["reward_extra_info"]',
+    ),
+    Seam(
+        f"{QUEUE_WORKER}._compute_score",
+        "agent_loop._compute_score",
+        parameters="self, outputs, kwargs",
+    ),
+    Seam(
+        "verl.workers.rollout.llm_server:LLMServerClient.generate",
+        "a client hands a priority on",
+        'priority = kwargs.pop("priority", 0)',
+        "**priority_kwargs,",
+    ),
+    Seam(
+        f"{BUFFER}._sync_metadata_from_transfer_queue",
+        "tags of a row are merged",
+        "partition[key].update(tag)",
+    ),
+)
 
 
 class CareAgentLoopWorker(GroupWorker):

@@ -9,8 +9,21 @@ import transfer_queue as tq
 from torch import Tensor
 from transfer_queue import KVBatchMeta
 
+from care_verl.platform.places import TRAINER
+from care_verl.platform.seam import Seam
 from care_verl.training.care.step_rows import StepRows
 from care_verl.training.queue_rows import clear_masks, copy_as_padding
+
+RELIES_ON = (
+    Seam(
+        f"{TRAINER}._compute_metrics",
+        "padding is told by a tag",
+        'tag.get("is_padding", False)',
+        '"response_mask"',
+        '"advantages"',
+        '"returns"',
+    ),
+)
 
 
 def drop_rows(

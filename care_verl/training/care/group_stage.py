@@ -15,9 +15,19 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopO
 from verl.workers.rollout.replica import TokenOutput
 
 from care_verl.algorithm import CareConfig, GroupPlan, plan_group
+from care_verl.platform.seam import Seam
 from care_verl.training.care.row import CareRow
 from care_verl.training.fields import CARE, EMBEDDING, EMBEDDING_TOKENS
 from care_verl.training.run.agent_loop import Group
+
+RELIES_ON = (
+    Seam(
+        "verl.experimental.agent_loop.agent_loop:AgentLoopOutput.as_dict",
+        "rows share columns by what was set",
+        "self.model_dump(exclude_unset=True)",
+        'output["rollout_log_probs"]',
+    ),
+)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from care_verl.platform.seam import Seam
 from care_verl.training.fields import HARVEST
 from care_verl.training.run.seeding import SeededClient
+
+RELIES_ON = (
+    Seam(
+        "verl.workers.rollout.llm_server:LLMServerClient.generate",
+        "harvesting.generate",
+        parameters="self, request_id, prompt_ids, sampling_params, image_data, video_data, "
+        "audio_data, mm_processor_kwargs, kwargs",
+    ),
+)
 
 
 class HarvestingClient(SeededClient):

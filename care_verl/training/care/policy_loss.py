@@ -16,6 +16,7 @@ import torch
 from care_verl.algorithm import ratio_deviation
 from care_verl.algorithm.objective import clipped_surrogate
 from care_verl.logs import logger_of
+from care_verl.platform.seam import Seam
 
 logger = logger_of(__name__)
 
@@ -23,6 +24,19 @@ CLIPPED = "care/clip/negative_clipped"
 TRAINED = "care/clip/negative_tokens"
 RATIO = "care/ratio/first_deviation"
 """max |rho - 1|; verl takes the mean over micro-batches and ranks."""
+
+
+RELIES_ON = (
+    Seam(
+        "verl.workers.utils.losses:ppo_loss",
+        "the loss sees the global batch",
+        'config.global_batch_info["dp_size"] = data["dp_size"]',
+        'config.global_batch_info["global_batch_size"] = data["global_batch_size"]',
+        "policy_loss_fn(",
+        "Metric.from_dict(pg_metrics, aggregation=AggregationType.MEAN)",
+        "loss_agg_mode=config.loss_agg_mode, **config.global_batch_info",
+    ),
+)
 
 
 def care_policy_loss(

@@ -21,6 +21,8 @@ from verl.utils.py_functional import rename_dict
 
 from care_verl.algorithm import CareConfig
 from care_verl.methods.care import CARE
+from care_verl.platform.places import ENGINE, TRAINER
+from care_verl.platform.seam import Seam
 from care_verl.training.batching import (
     data_parallel_size,
     deal_order,
@@ -45,6 +47,61 @@ from care_verl.training.queue_rows import plain, put_by_key
 from care_verl.training.run.trainers.base import RunTrainer
 from care_verl.training.run.verl_metrics import UPDATED, put_right
 
+RELIES_ON = (
+    Seam(
+        f"{TRAINER}._step_once",
+        "one step",
+        "self.replay_buffer.sample(",
+        "self._balance_batch(batch, metrics=metrics)",
+        "self._compute_old_log_prob(batch, metrics=metrics)",
+        "self._compute_ref_log_prob(batch, metrics=metrics)",
+        "self._compute_advantage(batch, metrics=metrics)",
+        "self._update_actor(batch, metrics=metrics)",
+    ),
+    Seam(
+        f"{TRAINER}._balance_batch",
+        "the balanced batch is padded to our multiple",
+        "worker_group._query_dispatch_info(role)",
+        "worker_group._dispatch_info[role]",
+        "dp_size = max(dp_rank_mapping) + 1",
+        "self._get_required_batch_multiple(dp_size)",
+        "upsample_batch_to_divisible_size(batch, batch_multiple",
+        'tag["seq_len"]',
+        "batch.reorder([j for partition in global_partition_lst for j in partition])",
+    ),
+    Seam(
+        f"{TRAINER}._update_actor",
+        "what an update is told",
+        '"calculate_entropy": calculate_entropy',
+        '"distillation_use_topk": distillation_use_topk',
+        '"distillation_only": distillation_only',
+        '"epochs": self.config.actor_rollout_ref.actor.ppo_epochs',
+        '"seed": self.config.actor_rollout_ref.actor.data_loader_seed',
+        '"dataloader_kwargs": {"shuffle"',
+        '"temperature": self.config.actor_rollout_ref.rollout.temperature',
+        "self.actor_rollout_wg.update_actor(batch)",
+        'rename_dict(output["metrics"], "actor/")',
+        'output.pop("actor/mfu")',
+        "reduce_metrics(output)",
+    ),
+    Seam(
+        f"{TRAINER}.fit",
+        "the order of a step's end",
+        "self.timing_raw = {}",
+        "batch = self.step(metrics, self.timing_raw)",
+        "self._compute_metrics(batch, metrics, self.timing_raw",
+        "self._log_rollout_data(batch, self.timing_raw, rollout_data_dir)",
+        "tq.kv_clear(keys=batch.keys",
+        "self.logger.log(data=metrics, step=self.global_steps)",
+    ),
+    Seam(
+        f"{ENGINE}.optimizer_step",
+        "a gradient that is not finite is not applied",
+        "if not torch.isfinite(grad_norm):",
+        "self.optimizer.zero_grad()",
+    ),
+)
+
 
 @register_trainer(TRAINER_MODE)
 class CareTrainer(RunTrainer):
@@ -66,14 +123,18 @@ class CareTrainer(RunTrainer):
         super().on_sample_end()
 
     def _balance_batch(
-        self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any
+        self,
+        batch: KVBatchMeta,
+        metrics: dict[str, Any],
+        logging_prefix: str = "global_seqlen",
+        keep_minibatch: bool = False,
     ) -> KVBatchMeta:
         """verl's first step after sampling. Before it: advantages for all rows, then the drop."""
         with marked_timer("care", self.timing_raw, color="brown"):
             batch = self._assign_and_drop(batch)
         metrics.update(self._step.metrics)
         metrics["care/queue/rows"] = float(self._left_in_queue)
-        batch = super()._balance_batch(batch, metrics, *args, **kwargs)
+        batch = super()._balance_batch(batch, metrics, logging_prefix, keep_minibatch)
         is_padding = [bool(tag["is_padding"]) for tag in batch.tags]
         ranks = data_parallel_size(self.actor_rollout_wg)
         batch.reorder(deal_order(is_padding, ranks, num_mini_batches(self.config)))
@@ -119,7 +180,9 @@ class CareTrainer(RunTrainer):
         if folder:
             super()._log_rollout_data(batch, self.timing_raw, folder)
 
-    def _log_rollout_data(self, *args: Any, **kwargs: Any) -> None:
+    def _log_rollout_data(
+        self, batch: KVBatchMeta, timing_raw: dict[str, float], rollout_data_dir: str
+    ) -> None:
         """Nothing: `_dump_all_rows` wrote them while the dropped rows were still there."""
 
     def _get_required_batch_multiple(self, dp_size: int) -> int:

@@ -13,11 +13,41 @@ import torch.distributed
 from tensordict import TensorDict
 from verl.utils import tensordict_utils as tu
 
+from care_verl.platform.places import ACTOR, ENGINE, TRAINING_WORKER
+from care_verl.platform.seam import Seam
 from care_verl.training.care.actor_pooling import OraclePooling
 from care_verl.training.care.policy_loss import RATIO
 from care_verl.training.fields import IN_S_STAR
 from care_verl.training.queue_rows import MASKS
 from care_verl.training.run.worker import RunActorRolloutRefWorker, RunTrainingWorker
+
+RELIES_ON = (
+    Seam(
+        f"{ACTOR}.init_model",
+        "which worker the actor builds",
+        "partial(ppo_loss, config=actor_config)",
+        "self.actor = self.actor_worker_cls(config=actor_training_config)",
+    ),
+    Seam(
+        f"{ACTOR}.update_actor",
+        "an update is cut into mini-batches",
+        "self.actor.train_mini_batch(data=data)",
+    ),
+    Seam(
+        f"{TRAINING_WORKER}.train_mini_batch",
+        "each mini-batch passes train_batch",
+        'num_mini_batch = tu.pop(data, key="num_mini_batch"',
+        "if mini_batch_size is None",
+        "mini_batch_size_per_gpu = batch_size_per_dp // num_mini_batch",
+        "actor_output = self.train_batch(mini_batch_td)",
+    ),
+    Seam(
+        f"{ENGINE}.forward_backward_batch",
+        "the engine counts ranks, not rows",
+        "dp_size=self.get_data_parallel_size()",
+        "self.forward_step(micro_batch",
+    ),
+)
 
 
 class CareTrainingWorker(RunTrainingWorker):

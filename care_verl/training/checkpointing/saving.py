@@ -12,6 +12,8 @@ import ray
 from omegaconf import DictConfig, open_dict
 
 from care_verl.logs import logger_of
+from care_verl.platform.places import FSDP_CHECKPOINTS, TRAINER
+from care_verl.platform.seam import Seam
 from care_verl.training.checkpointing.checkpoints import CheckpointError, Checkpoints
 from care_verl.training.checkpointing.manifest import MANIFEST, problem
 from care_verl.training.run.disk import existing_part
@@ -20,6 +22,54 @@ from care_verl.training.run.liveness import RunActorDiedError
 logger = logger_of(__name__)
 
 Remove = Callable[[Sequence[Path]], None]
+
+
+RELIES_ON = (
+    Seam(
+        f"{TRAINER}._save_checkpoint",
+        "a save ends with the tracker",
+        'self.config.trainer.default_local_dir, f"global_step_{self.global_steps}"',
+        'self.config.trainer.get("remove_previous_ckpt_in_save", False)',
+        'self.config.trainer.get("max_actor_ckpt_to_keep", None)',
+        "max_ckpt_to_keep=max_actor_ckpt_to_keep",
+        'os.path.join(local_global_step_folder, "data.pt")',
+        "torch.save(self.train_dataloader.state_dict(), dataloader_local_path)",
+        '"latest_checkpointed_iteration.txt"',
+    ),
+    Seam(
+        f"{TRAINER}._save_checkpoint",
+        "the callback is told after the tracker",
+        '"latest_checkpointed_iteration.txt"',
+        "self.checkpoint_callback.on_save(",
+        only_with="verl.trainer.ppo.checkpoint_callback",
+    ),
+    Seam(
+        f"{TRAINER}._load_checkpoint",
+        "a load takes the folder that it is told",
+        'self.config.trainer.resume_mode == "disable"',
+        'self.config.trainer.resume_mode == "resume_path"',
+        "global_step_folder = self.config.trainer.resume_from_path",
+        'int(global_step_folder.split("global_step_")[-1])',
+        "self.actor_rollout_wg.load_checkpoint(",
+        "self.train_dataloader.load_state_dict(dataloader_state_dict)",
+    ),
+    Seam(
+        "verl.utils.checkpoint.checkpoint_manager:BaseCheckpointManager.register_checkpoint",
+        "without a limit no checkpoint is removed",
+        "if not (max_ckpt_to_keep and isinstance(max_ckpt_to_keep, int)",
+        "return",
+    ),
+    Seam(
+        f"{FSDP_CHECKPOINTS}.save_checkpoint",
+        "weights, optimizer, learning rate and random states are saved",
+        "self.ensure_checkpoint_capacity(max_ckpt_to_keep)",
+        "torch.save(model_state_dict, model_path)",
+        "torch.save(optimizer_state_dict, optim_path)",
+        '"lr_scheduler": lr_scheduler_state_dict',
+        '"rng": self.get_rng_state()',
+        "self.register_checkpoint(local_path, max_ckpt_to_keep)",
+    ),
+)
 
 
 class DeferredCallback:

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from care_verl.methods.grpo_care import GRPO_CARE
+from care_verl.platform.places import QUEUE_MANAGER
+from care_verl.platform.seam import Seam
 from care_verl.training.run.judging import JudgingWorker, RunAgentLoopManager
+
+RELIES_ON = (
+    Seam(
+        f"{QUEUE_MANAGER}.__init__",
+        "the manager names the worker class that GRPO-CARE replaces",
+        "self.agent_loop_workers_class = AgentLoopWorkerTQ",
+        "super().__init__(*args, **kwargs)",
+    ),
+)
 
 
 class GrpoCareAgentLoopWorker(JudgingWorker):

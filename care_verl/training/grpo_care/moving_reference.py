@@ -25,6 +25,8 @@ from torch.distributed.tensor import DTensor
 from care_verl.algorithm.consistency import ema_step, relative_distance
 from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.logs import logger_of
+from care_verl.platform.places import ENGINE, FSDP_CHECKPOINTS
+from care_verl.platform.seam import Seam
 from care_verl.training.checkpointing.checkpoints import CheckpointError
 
 logger = logger_of(__name__)
@@ -34,6 +36,48 @@ COUNTS = "counts_world_size_{world}_rank_{rank}.json"
 
 _PART = 1 << 22
 _CHOICE = f"{GrpoCareConfig.KEY}.resume_without_reference"
+
+
+RELIES_ON = (
+    Seam(
+        "verl.workers.engine.base:BaseEngine.train_batch",
+        "an engine's update ends in its optimizer step",
+        "self.forward_backward_batch(",
+        "grad_norm = self.optimizer_step()",
+    ),
+    Seam(
+        f"{ENGINE}.optimizer_step",
+        "an optimizer step skips what is not finite, and returns the norm",
+        "if not torch.isfinite(grad_norm):",
+        "self.optimizer.zero_grad()",
+        "self.optimizer.step()",
+        "return grad_norm.item()",
+    ),
+    Seam(
+        f"{ENGINE}.initialize",
+        "an engine keeps its module and its checkpoint manager",
+        "self.checkpoint_manager = FSDPCheckpointManager(",
+        "model=self.module",
+    ),
+    Seam(
+        f"{ENGINE}._build_fsdp_module",
+        "a forward-only model is offloaded to host memory",
+        "CPUOffload(offload_params=True)",
+        "self.engine_config.forward_only",
+        "CPUOffloadPolicy(pin_memory=True)",
+    ),
+    Seam(f"{ENGINE}.optimizer_step", "moving_reference.optimizer_step", parameters="self"),
+    Seam(
+        f"{FSDP_CHECKPOINTS}.save_checkpoint",
+        "moving_reference.save_checkpoint",
+        parameters="self, local_path, hdfs_path, global_step, max_ckpt_to_keep",
+    ),
+    Seam(
+        f"{FSDP_CHECKPOINTS}.load_checkpoint",
+        "moving_reference.load_checkpoint",
+        parameters="self, local_path, hdfs_path, del_local_after_load",
+    ),
+)
 
 
 class MovingReference:

@@ -18,11 +18,27 @@ from care_verl.algorithm.consistency import (
 from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.algorithm.spans import Span
 from care_verl.methods.grpo_care import GRPO_CARE
+from care_verl.platform.places import TRAINER
+from care_verl.platform.seam import Seam
 from care_verl.training.judged_row import JudgedRow
 from care_verl.training.queue_rows import group_of
 from care_verl.training.run.row_fields import Fields, row_fields
 from care_verl.training.sampled_rows import SampledRows, reports_of, require_rows
 from care_verl.verifier import UNDECIDED, UNREADABLE_GOLD
+
+RELIES_ON = (
+    Seam(
+        f"{TRAINER}._compute_metrics",
+        "metrics read the rewards with the bonus",
+        '"token_level_rewards"',
+        'if "token_level_rewards" not in data',
+    ),
+    Seam(
+        "verl.trainer.ppo.metric_utils:compute_data_metrics",
+        "verl's rewards are those with the bonus",
+        'sequence_reward = batch.batch["token_level_rewards"].sum(-1)',
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,8 @@ from verl.trainer.ppo.v1.trainer_base import register_trainer
 from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.logs import logger_of
 from care_verl.methods.grpo_care import GRPO_CARE
+from care_verl.platform.places import TRAINER
+from care_verl.platform.seam import Seam
 from care_verl.training.grpo_care.columns import grpo_care_rows
 from care_verl.training.grpo_care.step import (
     ScoredStep,
@@ -31,6 +33,69 @@ from care_verl.training.run.row_fields import Fields, padding_fields
 from care_verl.training.run.trainers.whole_step import WholeStepTrainer, real_rows
 
 logger = logger_of(__name__)
+
+
+RELIES_ON = (
+    Seam(
+        "verl.trainer.ppo.utils:need_reference_policy",
+        "a reference is wanted where a KL term is",
+        'config.algorithm.get("use_kl_in_reward", False)',
+        "actor.use_kl_loss",
+    ),
+    Seam(
+        f"{TRAINER}.__init__",
+        "the need of a reference is decided when the trainer is made",
+        "self.use_reference_policy = need_reference_policy(self.config)",
+    ),
+    Seam(
+        f"{TRAINER}._init_resource_pool_mgr",
+        "the need of a reference is decided when roles are given",
+        "Role.ActorRolloutRef if need_reference_policy(config) and not ref_in_actor",
+        "ray.remote(ActorRolloutRefWorker)",
+    ),
+    Seam(
+        f"{TRAINER}._setup",
+        "the models are there before a checkpoint is loaded",
+        "self.actor_rollout_wg.init_model()",
+        "self.ref_policy_wg = all_wg[str(actor_role)]",
+        "self._load_checkpoint()",
+    ),
+    Seam(
+        f"{TRAINER}._step_once",
+        "a step scores by the reference before advantages",
+        "self._balance_batch(batch, metrics=metrics)",
+        "if self.use_reference_policy:",
+        "self._compute_ref_log_prob(batch, metrics=metrics)",
+        "self._compute_advantage(batch, metrics=metrics)",
+        "self._update_actor(batch, metrics=metrics)",
+    ),
+    Seam(
+        f"{TRAINER}._compute_ref_log_prob",
+        "the reference's log-probabilities are put by row",
+        "self.ref_policy_wg.compute_ref_log_prob(batch)",
+        'data["ref_log_prob"] = response_from_nested(',
+        'fields=data.select("ref_log_prob")',
+    ),
+    Seam(
+        f"{TRAINER}._compute_advantage",
+        "what verl's own advantages put",
+        'fields = ["advantages", "returns"]',
+        "batch = tq.kv_batch_put(",
+    ),
+    Seam(
+        f"{TRAINER}._log_rollout_data",
+        "rollouts are dumped with their keys",
+        '{"uid": [batch.keys[i]',
+        "reward_extra_infos_dict=reward_extra_infos_dict",
+    ),
+    Seam(
+        f"{TRAINER}._validate",
+        "validation rows are dumped with their keys",
+        "self._dump_generations(",
+        "reward_extra_infos_dict={",
+        '"uid": dump_all_keys',
+    ),
+)
 
 
 @register_trainer(TRAINER_MODE)
@@ -106,15 +171,21 @@ class GrpoCareTrainer(WholeStepTrainer):
         return batch
 
     def _dump_generations(
-        self, *args: Any, reward_extra_infos_dict: dict[str, list[Any]], **kwargs: Any
+        self,
+        inputs: list[str],
+        outputs: list[str],
+        gts: list[Any],
+        scores: list[float],
+        reward_extra_infos_dict: dict[str, list[Any]],
+        dump_path: str,
     ) -> None:
         """verl's; rows of the step that was just trained say what became of them."""
         told = self._step.told() if self._step is not None else {}
         rows = [told.get(key) for key in reward_extra_infos_dict["uid"]]
         known = next((row for row in rows if row is not None), {})
         columns = {name: [row and row[name] for row in rows] for name in known}
-        reward_extra_infos_dict = {**reward_extra_infos_dict, **columns}
-        super()._dump_generations(*args, reward_extra_infos_dict=reward_extra_infos_dict, **kwargs)
+        told_of_all = {**reward_extra_infos_dict, **columns}
+        super()._dump_generations(inputs, outputs, gts, scores, told_of_all, dump_path)
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.methods.grpo_care import GRPO_CARE
+from care_verl.platform.places import FSDP_CHECKPOINTS
+from care_verl.platform.seam import Seam
 from care_verl.training.run.replacement import put
 from care_verl.training.wiring import Refusal, Wiring, settings_of
 
@@ -23,6 +25,17 @@ LORA = (
 )
 
 _KL = "it has no KL penalty: its reference, an average of the policy, decides on bonuses only"
+
+
+RELIES_ON = (
+    Seam(
+        f"{FSDP_CHECKPOINTS}.save_checkpoint",
+        "the checkpoint manager saves what it is told",
+        "if self.should_save_model:",
+        "if self.should_save_optimizer:",
+        "if self.should_save_ext",
+    ),
+)
 
 
 class GrpoCareWiring(Wiring[GrpoCareConfig]):

@@ -10,11 +10,46 @@ from typing import Any
 from verl.single_controller.base.decorator import Dispatch, register
 
 from care_verl.algorithm.consistency_config import GrpoCareConfig
+from care_verl.platform.places import ACTOR, TRAINER
+from care_verl.platform.seam import Seam
 from care_verl.training.grpo_care.moving_reference import MovingReference, counting
 from care_verl.training.run.worker import RunActorRolloutRefWorker
 
 FOLDER = "reference"
 """In the folder of a step's checkpoint, beside verl's `actor`."""
+
+
+RELIES_ON = (
+    Seam(
+        f"{ACTOR}.init_model",
+        "the reference is built in the actor's process",
+        'if "ref" in self.role:',
+        "self.ref = self.ref_worker_cls(config=ref_training_config)",
+        'if "actor" in self.role:',
+        "self.actor = self.actor_worker_cls(config=actor_training_config)",
+    ),
+    Seam(
+        f"{ACTOR}.save_checkpoint",
+        "a checkpoint is the policy's",
+        "self.actor.save_checkpoint(local_path, hdfs_path, global_step, max_ckpt_to_keep)",
+    ),
+    Seam(
+        f"{ACTOR}.load_checkpoint",
+        "a checkpoint comes back into the policy",
+        "self.actor.load_checkpoint(local_path, hdfs_path, del_local_after_load)",
+    ),
+    Seam(
+        f"{TRAINER}._save_checkpoint",
+        "the policy is saved in `actor` in the step's folder",
+        'os.path.join(local_global_step_folder, "actor")',
+        "self.actor_rollout_wg.save_checkpoin",
+    ),
+    Seam(
+        f"{TRAINER}._load_checkpoint",
+        "the policy is looked for in `actor` in the step's folder",
+        'local_path=os.path.join(global_step_folder, "actor")',
+    ),
+)
 
 
 class GrpoCareActorRolloutRefWorker(RunActorRolloutRefWorker):

@@ -15,6 +15,8 @@ import transfer_queue as tq
 from torch import Tensor
 from transfer_queue import KVBatchMeta
 
+from care_verl.platform.places import DATASET
+from care_verl.platform.seam import Seam
 from care_verl.training.judged_row import JudgedRow
 from care_verl.training.queue_rows import plain
 from care_verl.training.sampled_rows import SampledRows
@@ -24,6 +26,28 @@ PROMPT_FIELDS = ["prompts", "raw_prompt", "reward_model", "data_source", "index"
 OLD, REFERENCE = "old_log_probs", "ref_log_prob"
 
 Row = dict[str, Any]
+
+
+RELIES_ON = (
+    Seam(
+        "transfer_queue.metadata:BatchMeta.select_fields",
+        "the queue returns those fields that it has",
+        "for field_name in field_names",
+        "if field_name in self.field_schema",
+    ),
+    Seam(
+        f"{DATASET}.__getitem__",
+        "a row of the queue has its prompt as the dataset gives it",
+        'row_dict["raw_prompt"] = self._build_messages(',
+        'row_dict["index"] = index',
+    ),
+    Seam(
+        "verl.experimental.agent_loop.single_turn_agent_loop:SingleTurnAgentLoop.run",
+        "a session measures its decoding",
+        'simple_timer("generate_sequences", metrics)',
+        "metrics=metrics",
+    ),
+)
 
 
 class StepTensors(Protocol):

@@ -20,6 +20,8 @@ from verl.utils.debug import marked_timer
 
 from care_verl.algorithm import RecordsConfig
 from care_verl.logs import logger_of
+from care_verl.platform.places import TRAINER
+from care_verl.platform.seam import Seam
 from care_verl.records.files import FOLDER
 from care_verl.records.start import start_of_run
 from care_verl.records.writing import drop_old_steps, write_run, write_step
@@ -29,6 +31,31 @@ from care_verl.training.recording.samples_table import log_samples
 from care_verl.vocabulary import vocab_bytes
 
 logger = logger_of(__name__)
+
+
+RELIES_ON = (
+    Seam(
+        f"{TRAINER}.fit",
+        "the first step comes behind the one that was loaded",
+        "self.global_steps += 1",
+        "self.on_train_begin()",
+        "batch = self.step(",
+    ),
+    Seam(
+        f"{TRAINER}.fit",
+        "all of a step's own metrics are known when the last are computed",
+        "metrics.update(self._consume_sync_metrics())",
+        "metrics.update(val_metrics)",
+        "self._compute_metrics(batch, metrics",
+        "metrics.pop(DAPO_FILTERED_REWARD_COUNTS_KEY, None)",
+        "self.logger.log(data=metrics",
+    ),
+    Seam(
+        f"{TRAINER}._init_tokenizer",
+        "the trainer has the tokenizer",
+        "self.tokenizer = model_config.tokenizer",
+    ),
+)
 
 
 class Recorder:

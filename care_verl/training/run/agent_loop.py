@@ -15,8 +15,10 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopWorkerTQ
 
 from care_verl.logs import logger_of
+from care_verl.platform.actor_classes import plain_class
+from care_verl.platform.places import QUEUE_WORKER, WORKER
+from care_verl.platform.seam import Seam
 from care_verl.training.run.activation import require_active
-from care_verl.training.run.actor_classes import plain_class
 from care_verl.training.run.failures import discard_group, one_line, report_misfit
 from care_verl.training.run.media_cache import MediaCache
 from care_verl.training.run.misfit import FIRST_PROMPTS, FirstRows, MisfitError, require_single_turn
@@ -26,6 +28,40 @@ from care_verl.vocabulary import end_token_ids, piece_of, vocab_bytes
 logger = logger_of(__name__)
 
 _WorkerBase: Any = plain_class(AgentLoopWorkerTQ)
+
+
+RELIES_ON = (
+    Seam(
+        f"{QUEUE_WORKER}._run_prompt",
+        "a prompt's status follows its sessions",
+        'n = prompt.pop("__rollout_n__", config.n',
+        "self._run_agent_loop(",
+        "session_id=i, **prompt",
+        "await _settle_session_tasks(tasks)",
+        'status = "failure"',
+        'status = "finished"',
+        'tag={"status": status}',
+    ),
+    Seam(
+        f"{WORKER}._run_agent_loop",
+        "a session ends in the postprocess, with its fields",
+        "server_manager=self.llm_client",
+        "await agent_loop.run(sampling_params, **kwargs)",
+        'self._agent_loop_postprocess(output, trajectory["validate"], **kwargs)',
+    ),
+    Seam(
+        f"{QUEUE_WORKER}._agent_loop_postprocess",
+        "the postprocess scores, then puts {uid}_{session}_{index}",
+        "await self._compute_score(outputs, kwargs=kwargs)",
+        'keys.append(f"{uid}_{session_id}_{i}")',
+        "output.as_dict()",
+        "field.update(kwargs)",
+        '"prompt_len": prompt_len',
+        '"response_len": response_len',
+        '"seq_len": prompt_len + response_len',
+        'partition_id="train" if not validate else "val"',
+    ),
+)
 
 
 @dataclass

@@ -14,6 +14,8 @@ import ray
 import transfer_queue as tq
 from omegaconf import DictConfig
 
+from care_verl.platform.places import BUFFER, QUEUE_WORKER
+from care_verl.platform.seam import Seam
 from care_verl.training.run.liveness import check_while_polling
 from care_verl.training.run.misfit import MisfitError
 
@@ -27,6 +29,32 @@ ROWS = "train"
 _LONGEST_CAUSE = 1000
 _NOTHING_LEFT = "no materializable trajectories"
 """In verl's error for a step without any row."""
+
+
+RELIES_ON = (
+    Seam(
+        f"{QUEUE_WORKER}._run_prompt",
+        "a prompt is published when every session has settled",
+        "session_errors = await _settle_session_tasks(tasks)",
+        'status = "failure"',
+    ),
+    Seam(
+        f"{BUFFER}._terminal_eviction_reasons",
+        "a failed group is refilled when no row of it is left",
+        "failed_uids = self.failure_keys[partition_id] - materializable_uids",
+    ),
+    Seam(
+        f"{BUFFER}._sync_metadata_from_transfer_queue",
+        "the buffer's snapshot holds every partition",
+        "data = tq.kv_list()",
+        "for partition_id, items in data.items()",
+    ),
+    Seam(
+        f"{BUFFER}.sample",
+        "failures.sample",
+        parameters="self, global_steps, partition_id, batch_size",
+    ),
+)
 
 
 class GroupsFailedError(RuntimeError):

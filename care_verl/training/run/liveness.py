@@ -10,9 +10,26 @@ from typing import Any
 
 import ray
 
+from care_verl.platform.places import BUFFER
+from care_verl.platform.seam import Seam
+
 PING_SECONDS = 5.0
 # A worker that waits for one that died fails too, and may be the first that the trainer hears of.
 _WORD_COMES_WITHIN_S = 5.0
+
+
+RELIES_ON = (
+    Seam(
+        f"{BUFFER}.sample",
+        "the buffer polls where we check",
+        "last_debug_time = self._wait_for_next_poll(partition_id, last_debug_time)",
+    ),
+    Seam(
+        f"{BUFFER}._wait_for_next_poll",
+        "liveness._wait_for_next_poll",
+        parameters="self, partition_id, last_debug_time",
+    ),
+)
 
 
 class RunActorDiedError(RuntimeError):

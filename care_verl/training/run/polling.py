@@ -11,10 +11,34 @@ import functools
 import time
 from typing import Any
 
+from care_verl.platform.places import BUFFER
+from care_verl.platform.seam import Seam
+
 SHORTEST_SECONDS = 0.05
 SLEEP_PER_LOOK = 20
 """The next sleep is so many times as long as the last look took: less than 5 % of the time goes
 into looking."""
+
+
+RELIES_ON = (
+    Seam(
+        f"{BUFFER}._wait_for_next_poll",
+        "the buffer sleeps as long as it is told",
+        "time.sleep(self.poll_interval)",
+    ),
+    Seam(
+        f"{BUFFER}.sample",
+        "the buffer looks before each sleep",
+        "while True:",
+        "self._sync_metadata_from_transfer_queue()",
+        "self._wait_for_next_poll(",
+    ),
+    Seam(
+        f"{BUFFER}._sync_metadata_from_transfer_queue",
+        "polling._sync_metadata_from_transfer_queue",
+        parameters="self",
+    ),
+)
 
 
 def pace_polling(replay_buffer: Any) -> None:

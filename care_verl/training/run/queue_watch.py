@@ -16,10 +16,25 @@ from typing import Any
 
 import transfer_queue.interface
 
+from care_verl.platform.seam import Seam
 from care_verl.training.run.liveness import PING_SECONDS, ActorPings, RunActorDiedError, named
 
 # Nobody else's: batch systems and Python's tools use the named ones.
 _INTERRUPT = signal.SIGRTMIN + 5
+
+
+RELIES_ON = (
+    Seam(
+        "transfer_queue.interface:_maybe_create_tq_storage",
+        "the queue's storages are where they are looked for",
+        "_TQ_STORAGE[backend_name] = backend_resources",
+    ),
+    Seam(
+        "transfer_queue.interface:init",
+        "the queue's controller is where it is looked for",
+        "_TQ_CONTROLLER = TransferQueueController.options(",
+    ),
+)
 
 
 def queue_actors() -> dict[str, Any]:

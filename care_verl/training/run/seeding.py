@@ -16,8 +16,20 @@ from omegaconf import DictConfig
 
 from care_verl.algorithm.draws import decoding_seed
 from care_verl.algorithm.method_settings import MethodSettings
+from care_verl.platform.places import SERVER
+from care_verl.platform.seam import Seam
 
 ROLLOUT, REFLECTION, VALIDATION, TURN = "rollout", "reflection", "validation", "turn"
+
+
+RELIES_ON = (
+    Seam(
+        f"{SERVER}.generate",
+        "a server takes the seed that it is given",
+        'sampling_params.setdefault("seed"',
+        "SamplingParams(max_tokens=max_tokens, **samp",
+    ),
+)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any
 from verl.utils.transformers_compat import unpack_visual_output
 
 from care_verl.platform.contract import require_parameters, require_source
+from care_verl.platform.seam import Seam
 
 MODULE = "verl.models.transformers.qwen2_vl"
 """What of verl is patched; it imports the models, so only a run of such a model imports it."""
@@ -26,6 +27,15 @@ _PARAMETERS = (
 )
 _WITHOUT_MEDIA = "if pixel_values is None and pixel_values_videos is None:"
 _EMPTY_IMAGE = "image_embeds = model.visual(pixel_values, grid_thw=image_grid_thw)"
+
+
+RELIES_ON = (
+    Seam(
+        "verl.models.transformers.qwen2_vl:qwen2_vl_base_forward",
+        "a micro-batch without an image is embedded by way of an empty one",
+        "_get_input_embeds(",
+    ),
+)
 
 
 def run_without_images(module: ModuleType) -> None:

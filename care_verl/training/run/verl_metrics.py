@@ -10,6 +10,8 @@ from collections.abc import MutableMapping
 
 from torch import Tensor
 
+from care_verl.platform.seam import Seam
+
 UPDATED = "care/updated/"
 """In front of verl's name of a metric that is over the updated rows."""
 
@@ -19,6 +21,22 @@ _TOKENS, _THROUGHPUT, _DECODING = (
     "perf/total_num_tokens",
     "perf/throughput",
     "timing_per_token_ms/gen",
+)
+
+
+RELIES_ON = (
+    Seam(
+        "verl.trainer.ppo.metric_utils:compute_throughout_metrics",
+        "throughput is the tokens of the rows that are left",
+        '"perf/total_num_tokens": total_num_tokens',
+        '"perf/throughput": total_num_tokens / (time * n_gpus)',
+    ),
+    Seam(
+        "verl.trainer.ppo.metric_utils:compute_timing_metrics",
+        "milliseconds a token are of the rows that are left",
+        '"gen": num_response_tokens',
+        'f"timing_per_token_ms/{name}"',
+    ),
 )
 
 

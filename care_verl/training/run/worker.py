@@ -12,9 +12,9 @@ from verl.single_controller.base.decorator import Dispatch, register
 from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
 
 from care_verl.platform import when_imported
+from care_verl.platform.actor_classes import plain_class
 from care_verl.training.run import text_only
 from care_verl.training.run.activation import require_active
-from care_verl.training.run.actor_classes import plain_class
 from care_verl.training.run.position_ids import join_along_tokens
 
 

@@ -21,6 +21,8 @@ from verl.utils import tensordict_utils as tu
 from care_verl.algorithm.method_settings import MethodSettings
 from care_verl.logs import logger_of
 from care_verl.methods import Method
+from care_verl.platform.places import TRAINER
+from care_verl.platform.seam import Seam
 from care_verl.training.checkpointing.saving import DeferredCallback, resuming_whole, whole_save
 from care_verl.training.queue_rows import rows_in_queue
 from care_verl.training.recording.recorder import Recorder, recording
@@ -34,6 +36,38 @@ from care_verl.training.run.worker import RunActorRolloutRefWorker, our_workers
 from care_verl.training.wiring import loaded
 
 logger = logger_of(__name__)
+
+
+RELIES_ON = (
+    Seam(
+        f"{TRAINER}._build_replay_buffer",
+        "the mode selects the replay buffer",
+        'ReplayBuffer if self.trainer_mode == "sync" else ReplayBufferAsync',
+    ),
+    Seam(
+        f"{TRAINER}.__init__",
+        "the trainer reads its mode once, before the buffer",
+        "self.trainer_mode = self.config.trainer.v1.trainer_mode",
+        "self.replay_buffer = self._build_replay_buffer()",
+    ),
+    Seam(
+        f"{TRAINER}._init_resource_pool_mgr",
+        "which actor the trainer starts",
+        "self.role_worker_mapping[role] = ray.remote(ActorRolloutRefWorker)",
+    ),
+    Seam(
+        f"{TRAINER}._fetch_one_gen_batch",
+        "prompts are drawn in chunks and named",
+        'batch_dict["uid"] = np.array([str(uuid.uuid4())',
+        "return tu.get_tensordict(batch_dict)",
+    ),
+    Seam(
+        f"{TRAINER}._next_train_batch",
+        "every chunk of a step's prompts passes one method",
+        "self._fetch_one_gen_batch() for _ in range(",
+        '"global_steps", self.global_steps',
+    ),
+)
 
 
 class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
@@ -116,10 +150,15 @@ class RunTrainer(PPOTrainerSync):  # type: ignore[misc]
         self._num_failed_groups = self._failed_groups.take()
 
     def _compute_metrics(
-        self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any
+        self,
+        batch: KVBatchMeta,
+        metrics: dict[str, Any],
+        timing_raw: dict[str, float],
+        global_steps: int,
+        epoch: int,
     ) -> None:
         """verl's, put right: the step's last metrics, with which its record is written."""
-        super()._compute_metrics(batch, metrics, *args, **kwargs)
+        super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
         self._put_right(metrics)
         if self._recorder is not None:
             self._recorder.finish(metrics, self.logger)

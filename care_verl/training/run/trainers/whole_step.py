@@ -26,7 +26,11 @@ class WholeStepTrainer(RunTrainer):
     """Subclasses compute advantages, of rows that are no padding, and put and record them."""
 
     def _balance_batch(
-        self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any
+        self,
+        batch: KVBatchMeta,
+        metrics: dict[str, Any],
+        logging_prefix: str = "global_seqlen",
+        keep_minibatch: bool = False,
     ) -> KVBatchMeta:
         """verl's, on rows in the order of their prompts, padded with real ones where some miss."""
         name = self.method.name
@@ -35,7 +39,7 @@ class WholeStepTrainer(RunTrainer):
         batch.reorder(sorted(range(len(batch)), key=lambda i: place_of(batch.keys[i])))
         ranks = data_parallel_size(self.actor_rollout_wg)
         batch = _padded(batch, self._get_required_batch_multiple(ranks))
-        batch = super()._balance_batch(batch, metrics, *args, **kwargs)
+        batch = super()._balance_batch(batch, metrics, logging_prefix, keep_minibatch)
         is_padding = [bool(tag.get("is_padding")) for tag in batch.tags]
         if any(is_padding):
             workers = self.config.actor_rollout_ref
