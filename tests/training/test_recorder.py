@@ -1,7 +1,7 @@
 """The record of a run as the trainer writes it, on a queue in memory and without workers.
 
-That verl calls the trainer's methods in this order stands in `recording.recorder`; that a whole run is
-recorded, and adds up with its metrics, is shown end to end.
+That verl calls the trainer's methods in this order stands in `recording.recorder`; that a whole run
+is recorded, and adds up with its metrics, is shown end to end.
 """
 
 from __future__ import annotations
