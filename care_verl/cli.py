@@ -8,15 +8,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from care_verl.atlas.command import atlas
-from care_verl.certificate.command import certificate
-from care_verl.court_command import court
 from care_verl.data import commands as data
-from care_verl.doctor.command import doctor
-from care_verl.evaluation.command import evaluate
-from care_verl.recipes_book import command as recipes
-from care_verl.replay.command import replay
-from care_verl.report.command import report
+from care_verl.tools.atlas.command import atlas
+from care_verl.tools.certificate.command import certificate
+from care_verl.tools.court.command import court
+from care_verl.tools.doctor.command import doctor
+from care_verl.tools.evaluation.command import evaluate
+from care_verl.tools.recipes_book import command as recipes
+from care_verl.tools.replay.command import replay
+from care_verl.tools.report.command import report
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="CARE for verl: learning from failures."
@@ -45,7 +45,7 @@ def demo(
     ] = None,
 ) -> None:
     """Cold-start a tiny vision-language model and train it with CARE through verl, on CPU."""
-    from care_verl.demo.run import run_demo
+    from care_verl.tools.demo.run import run_demo
 
     console = Console()
     summary = run_demo(out, seed, steps, estimator, overrides or [], console)

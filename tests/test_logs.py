@@ -8,7 +8,7 @@ import sys
 TURNED_DOWN = """
 import logging
 from verl.utils.logging_utils import configure_verl_logging
-from care_verl.logs import logger_of
+from care_verl.common.logs import logger_of
 
 configure_verl_logging()
 logging.getLogger().setLevel(logging.ERROR)

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from care_verl.versions import installed_versions
+from care_verl.common.versions import installed_versions
 
 PACKAGES = ("care-verl", "verl", "vllm", "torch", "transformers", "ray")
 LEFT_OUT = "(left out)"

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from care_verl.data.whole import whole_file
+from care_verl.common.files import whole_file
 from care_verl.records.files import IMAGES, step_name, steps_in
 from care_verl.records.schema import FORMAT, HEADER, ROW, RUN, VERSION
 

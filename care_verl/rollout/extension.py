@@ -33,7 +33,7 @@ class HarvestWorkerExtension(vLLMColocateWorkerExtension):  # type: ignore[misc]
 
         Args:
             settings: `HarvestSettings` as a mapping.
-            pieces: bytes of each token id (`care_verl.vocabulary`).
+            pieces: bytes of each token id (`care_verl.common.vocabulary`).
             server_path: the server's Unix socket.
         """
         if not (get_pp_group().is_last_rank and get_tp_group().is_first_rank):

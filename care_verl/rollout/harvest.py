@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from care_verl.logs import logger_of
+from care_verl.common.logs import logger_of
 from care_verl.rollout.bank import SlotBank, SlotSelection
 from care_verl.rollout.host_copy import HostCopy, to_device
 from care_verl.rollout.positions import Positions, Whole

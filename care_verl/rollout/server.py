@@ -10,6 +10,7 @@ from typing import Any
 from verl.workers.rollout.replica import TokenOutput
 from verl.workers.rollout.vllm_rollout.vllm_async_server import vLLMHttpServer
 
+from care_verl.common.vocabulary import end_token_ids, vocab_bytes
 from care_verl.platform import vllm_buffers
 from care_verl.platform.places import SERVER
 from care_verl.platform.seam import Seam
@@ -30,7 +31,6 @@ from care_verl.rollout.settings import (
 )
 from care_verl.rollout.ticket import Ticket
 from care_verl.rollout.time_limit import FirstTokens
-from care_verl.vocabulary import end_token_ids, vocab_bytes
 
 POLICY_KEYS = {"scheduling_policy", "scheduling-policy"}
 _CONNECT_TIMEOUT_S = 60.0

@@ -14,7 +14,7 @@ from typing import Any
 
 import ray
 
-from care_verl.logs import logger_of
+from care_verl.common.logs import logger_of
 
 logger = logger_of(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
-from care_verl.logs import logger_of
+from care_verl.common.logs import logger_of
 from care_verl.platform.places import QUEUE_WORKER, TASK_RUNNER
 from care_verl.platform.seam import Seam
 from care_verl.training.refusals import refuse_unsupported

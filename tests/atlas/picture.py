@@ -10,10 +10,10 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page
 
-from care_verl.atlas.html import Heading
-from care_verl.atlas.selection import Wanted, choose, named
-from care_verl.atlas.write import name_of, write_groups
 from care_verl.records.files import RunRecord
+from care_verl.tools.atlas.html import Heading
+from care_verl.tools.atlas.selection import Wanted, choose, named
+from care_verl.tools.atlas.write import name_of, write_groups
 
 from .browser import started_browser
 

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from care_verl.atlas.selection import Wanted
-from care_verl.atlas.write import write_atlas
+from care_verl.tools.atlas.selection import Wanted
+from care_verl.tools.atlas.write import write_atlas
 from tests.records.samples import write_sample_run
 
 from .browser import find_browser, started_browser

@@ -65,7 +65,7 @@ def test_a_folder_without_a_record_is_refused(tmp_path: Path) -> None:
 def test_neither_torch_nor_verl_is_needed() -> None:
     """In a process of its own, since others of this one have loaded them."""
     code = (
-        "import sys, care_verl.atlas.write, care_verl.atlas.command\n"
+        "import sys, care_verl.tools.atlas.write, care_verl.tools.atlas.command\n"
         "print(sorted({'torch', 'verl', 'ray', 'vllm', 'transformers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -79,4 +79,4 @@ def test_the_page_s_files_are_installed(monkeypatch: pytest.MonkeyPatch) -> None
     build.ensure_finalized()
     files = {package: names for package, _, _, names in build.data_files}
     folder = ROOT / "care_verl" / "atlas" / "page"
-    assert set(files["care_verl.atlas"]) == {f"page/{path.name}" for path in folder.iterdir()}
+    assert set(files["care_verl.tools.atlas"]) == {f"page/{path.name}" for path in folder.iterdir()}

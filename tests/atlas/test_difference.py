@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from care_verl.atlas.difference import LONGEST, difference
-from care_verl.atlas.tokens import ANSWER, OTHER, RATIONALE, Token
+from care_verl.tools.atlas.difference import LONGEST, difference
+from care_verl.tools.atlas.tokens import ANSWER, OTHER, RATIONALE, Token
 
 
 def tokens(rationale: str, answer: str = "1", given: str = "") -> list[Token]:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from care_verl.atlas.html import number
-from care_verl.atlas.selection import Wanted
-from care_verl.atlas.write import NothingFound, write_atlas
+from care_verl.tools.atlas.html import number
+from care_verl.tools.atlas.selection import Wanted
+from care_verl.tools.atlas.write import NothingFound, write_atlas
 from tests.records.samples import write_consistency_run
 
 from .harm import HARM, SHOWN, UID, harmful_group

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from care_verl.atlas.segments import LEVELS, level, region_sums, segments
-from care_verl.atlas.tokens import ANSWER, OTHER, RATIONALE, TAG, Token, tokens_of
+from care_verl.tools.atlas.segments import LEVELS, level, region_sums, segments
+from care_verl.tools.atlas.tokens import ANSWER, OTHER, RATIONALE, TAG, Token, tokens_of
 
 from .made import cut, row, text, updated
 

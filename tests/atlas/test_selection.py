@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from care_verl.atlas.selection import Choice, Wanted, choose, named
-from care_verl.atlas.suspicion import Suspicion, suspicion
 from care_verl.records.files import RunRecord
 from care_verl.records.schema import RecordError
+from care_verl.tools.atlas.selection import Choice, Wanted, choose, named
+from care_verl.tools.atlas.suspicion import Suspicion, suspicion
 from tests.records.samples import write_consistency_run, write_sample_run
 
 from .made import cut, readable_group, row, text, write_rows

@@ -8,8 +8,8 @@ import io
 import pytest
 from PIL import Image
 
-from care_verl.atlas.pictures import LARGEST, PictureError, data_uri
-from care_verl.atlas.text import visible
+from care_verl.tools.atlas.pictures import LARGEST, PictureError, data_uri
+from care_verl.tools.atlas.text import visible
 
 from .harm import SEEN, UNSEEN
 from .made import plot

@@ -17,8 +17,8 @@ from statistics import median
 
 from playwright.sync_api import Browser, Page
 
-from care_verl.atlas.selection import Wanted
-from care_verl.atlas.write import write_atlas
+from care_verl.tools.atlas.selection import Wanted
+from care_verl.tools.atlas.write import write_atlas
 from tests.atlas.browser import started_browser
 from tests.atlas.made import write_readable_groups
 

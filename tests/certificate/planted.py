@@ -7,11 +7,11 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 from unittest.mock import patch
 
-from care_verl.certificate import ranks as ranks_module
-from care_verl.certificate.comparison import FLOAT64
-from care_verl.certificate.cuts import Cut
-from care_verl.certificate.job import Job
-from care_verl.certificate.ranks import run_rank
+from care_verl.tools.certificate import ranks as ranks_module
+from care_verl.tools.certificate.comparison import FLOAT64
+from care_verl.tools.certificate.cuts import Cut
+from care_verl.tools.certificate.job import Job
+from care_verl.tools.certificate.ranks import run_rank
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def planted_rank(rank: int, job: Job, cuts: Sequence[Cut], ranks: int, port: int
     import os
 
     os.environ["VERL_PLATFORM"] = "cpu"
-    from care_verl.certificate.engine import Actor
+    from care_verl.tools.certificate.engine import Actor
 
     honest = Actor.update
 

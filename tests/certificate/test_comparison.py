@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from care_verl.certificate.comparison import (
+from care_verl.tools.certificate.comparison import (
     BETWEEN,
     FLOAT32,
     FLOAT64,

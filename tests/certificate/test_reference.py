@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import torch
 
-from care_verl.certificate import reference
-from care_verl.certificate.reference import Symbols, token_advantages, update
+from care_verl.tools.certificate import reference
+from care_verl.tools.certificate.reference import Symbols, token_advantages, update
 from care_verl.training.care.capture_file import CapturedRow
 
 from .samples import row, spans
@@ -147,7 +147,7 @@ def test_the_reference_shares_no_code_with_what_it_judges() -> None:
         "__future__", "collections", "dataclasses", "typing", "torch",
     }  # fmt: skip
     code = (
-        "import sys, care_verl.certificate.reference_process\n"
+        "import sys, care_verl.tools.certificate.reference_process\n"
         "sys.exit(sorted({'verl', 'ray', 'tensordict'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from care_verl.demo.pages import draw_pages
+from care_verl.tools.demo.pages import draw_pages
 from tests.records.samples import write_sample_run
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from care_verl.demo.run_log import RunLog
+from care_verl.tools.demo.run_log import RunLog
 
 
 def line(step: int, **data: float) -> str:

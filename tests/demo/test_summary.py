@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from rich.table import Table
 
-from care_verl.demo.evaluate import ERRORS, GREEDY, SAMPLED, Evaluation
-from care_verl.demo.run_log import RunLog
-from care_verl.demo.summary import Summary
-from care_verl.evaluation.answers import Answer, write_answers
-from care_verl.evaluation.lines import OtherQuestions
+from care_verl.tools.demo.evaluate import ERRORS, GREEDY, SAMPLED, Evaluation
+from care_verl.tools.demo.run_log import RunLog
+from care_verl.tools.demo.summary import Summary
+from care_verl.tools.evaluation.answers import Answer, write_answers
+from care_verl.tools.evaluation.lines import OtherQuestions
 from tests.evaluation.samples import answers
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.progress import Progress
 
-from care_verl.demo import training
+from care_verl.tools.demo import training
 
 
 def line(step: int, **data: float) -> str:

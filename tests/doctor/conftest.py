@@ -57,8 +57,8 @@ def completed(sound: list[str]) -> Callable[..., DictConfig]:
     """A function: further overrides -> the completed configuration of the sound run."""
     import verl  # noqa: F401  # loads the plugin
 
-    from care_verl.doctor.composition import compose
-    from care_verl.doctor.validation import validated
+    from care_verl.tools.doctor.composition import compose
+    from care_verl.tools.doctor.validation import validated
 
     def build(*overrides: str) -> DictConfig:
         return validated(compose([*sound, *overrides]), [])[0]

@@ -11,11 +11,17 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
-from care_verl.doctor import examination, seams
-from care_verl.doctor.cluster import Questions, address_of, ask_nodes, check_nodes, runtime_env_of
-from care_verl.doctor.disk import Checkpoints
-from care_verl.doctor.finding import Check
-from care_verl.doctor.inspection import as_line
+from care_verl.tools.doctor import examination, seams
+from care_verl.tools.doctor.cluster import (
+    Questions,
+    address_of,
+    ask_nodes,
+    check_nodes,
+    runtime_env_of,
+)
+from care_verl.tools.doctor.disk import Checkpoints
+from care_verl.tools.doctor.finding import Check
+from care_verl.tools.doctor.inspection import as_line
 
 from .told import all_well, the_error
 

@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from care_verl.doctor.command import doctor
+from care_verl.tools.doctor.command import doctor
 
 app = typer.Typer()
 app.command()(doctor)

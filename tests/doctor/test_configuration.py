@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 import pytest
 from omegaconf import DictConfig
 
-from care_verl.doctor.composition import CompositionError, compose, our_keys
-from care_verl.doctor.finding import Finding
-from care_verl.doctor.unknown_keys import check_added_keys
-from care_verl.doctor.validation import validated
+from care_verl.tools.doctor.composition import CompositionError, compose, our_keys
+from care_verl.tools.doctor.finding import Finding
+from care_verl.tools.doctor.unknown_keys import check_added_keys
+from care_verl.tools.doctor.validation import validated
 
 from .told import the_error, the_warning
 
@@ -87,7 +87,7 @@ def test_an_added_key_that_somebody_reads_is_let_pass(sound: list[str], override
 def test_the_recipes_name_of_a_run_is_let_pass(
     sound: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("care_verl.doctor.unknown_keys.words_of_verl", frozenset)
+    monkeypatch.setattr("care_verl.tools.doctor.unknown_keys.words_of_verl", frozenset)
     assert check_added_keys(compose([*sound, "+run_name.variant=_lr3e-6"])) == []
 
 

@@ -13,7 +13,7 @@ import pytest
 from omegaconf import DictConfig
 from PIL import Image
 
-from care_verl.doctor.data_files import (
+from care_verl.tools.doctor.data_files import (
     OUR_DATASET,
     TRAIN,
     check_dataset,
@@ -21,9 +21,9 @@ from care_verl.doctor.data_files import (
     files_of,
     open_files,
 )
-from care_verl.doctor.data_rows import PromptReader, check_rows, sample_of
-from care_verl.doctor.finding import Finding
-from care_verl.doctor.golds import check_golds, tags_of, verifier_scores
+from care_verl.tools.doctor.data_rows import PromptReader, check_rows, sample_of
+from care_verl.tools.doctor.finding import Finding
+from care_verl.tools.doctor.golds import check_golds, tags_of, verifier_scores
 
 from .conftest import rows
 from .told import all_well, the, the_error, the_warning

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from care_verl.doctor.dry_run import SCRIPT, ScriptChanged, render, scripts, write_plan
+from care_verl.tools.doctor.dry_run import SCRIPT, ScriptChanged, render, scripts, write_plan
 
 from .told import all_well, the_warning
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from care_verl.doctor.finding import Check, Finding, Level
+from care_verl.tools.doctor.finding import Check, Finding, Level
 
 
 def test_a_problem_without_a_remedy_cannot_be_made() -> None:

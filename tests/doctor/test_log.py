@@ -8,9 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from care_verl.doctor import diagnosis
-from care_verl.doctor.diagnosis import KnownError, findings_of, known_errors, read_log, report_on
-from care_verl.doctor.log_lines import Line, split
+from care_verl.tools.doctor import diagnosis
+from care_verl.tools.doctor.diagnosis import (
+    KnownError,
+    findings_of,
+    known_errors,
+    read_log,
+    report_on,
+)
+from care_verl.tools.doctor.log_lines import Line, split
 
 from . import log_examples as examples
 from .told import all_well, the_error

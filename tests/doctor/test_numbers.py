@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from omegaconf import DictConfig
 
-from care_verl.doctor.lengths import Budgets, check_lengths
-from care_verl.doctor.resources import Wanted, check_machine, check_nodes_resources
-from care_verl.doctor.sizes import Sizes, check_sizes
+from care_verl.tools.doctor.lengths import Budgets, check_lengths
+from care_verl.tools.doctor.resources import Wanted, check_machine, check_nodes_resources
+from care_verl.tools.doctor.sizes import Sizes, check_sizes
 
 from .told import all_well, the_error, the_warning
 

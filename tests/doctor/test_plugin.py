@@ -9,18 +9,17 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from care_verl.doctor import examination, seams
-from care_verl.doctor.finding import Check
-from care_verl.doctor.inspection import as_line, findings_in
+from care_verl.tools.doctor import examination, seams
+from care_verl.tools.doctor.finding import Check
+from care_verl.tools.doctor.inspection import as_line, findings_in
 
 from .told import all_well, the_error
 
 
 def inspected(code: str = "", **environment: str) -> str:
     """What the inspection prints, with `code` run before it."""
-    program = (
-        f"{code}\nimport runpy\nrunpy.run_module('care_verl.doctor.seams', run_name='__main__')"
-    )
+    module = "care_verl.tools.doctor.seams"
+    program = f"{code}\nimport runpy\nrunpy.run_module('{module}', run_name='__main__')"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, **environment},
@@ -102,7 +101,7 @@ def test_a_plugin_that_cannot_be_imported_ends_the_examination_with_findings(
 
 def test_an_inspection_that_breaks_off_is_a_finding() -> None:
     finding = the_error(findings_in("Traceback\nImportError: no verl", 1), "ImportError: no verl")
-    assert "care_verl.doctor.seams" in finding.found
+    assert "care_verl.tools.doctor.seams" in finding.found
 
 
 def test_findings_are_read_among_other_lines() -> None:

@@ -10,12 +10,17 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
-from care_verl.doctor import disk
-from care_verl.doctor.disk import Checkpoints, check_checkpoints, check_folder, check_shared_memory
-from care_verl.doctor.memory import GIB, Plan, check_gpu, check_ram, estimate
-from care_verl.doctor.model_facts import ModelFacts, read_model
-from care_verl.doctor.models import check_model
-from care_verl.doctor.record_files import Records, check_records
+from care_verl.tools.doctor import disk
+from care_verl.tools.doctor.disk import (
+    Checkpoints,
+    check_checkpoints,
+    check_folder,
+    check_shared_memory,
+)
+from care_verl.tools.doctor.memory import GIB, Plan, check_gpu, check_ram, estimate
+from care_verl.tools.doctor.model_facts import ModelFacts, read_model
+from care_verl.tools.doctor.models import check_model
+from care_verl.tools.doctor.record_files import Records, check_records
 
 from .told import all_well, the_error, the_warning
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from packaging.requirements import Requirement
 
-from care_verl.doctor.finding import Level
-from care_verl.doctor.versions import Needs, check_installed, check_versions, needs
+from care_verl.tools.doctor.finding import Level
+from care_verl.tools.doctor.versions import Needs, check_installed, check_versions, needs
 
 from .told import all_well, the_error, the_warning
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from care_verl.doctor.finding import Finding, Level
+from care_verl.tools.doctor.finding import Finding, Level
 
 
 def the(level: Level, findings: Iterable[Finding], *words: str) -> Finding:

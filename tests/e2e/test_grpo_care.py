@@ -18,9 +18,9 @@ import pytest
 import torch
 
 from care_verl.records.files import RunRecord
-from care_verl.replay.comparison import Changes, compare
-from care_verl.replay.readers import read
-from care_verl.replay.rollouts import Reading
+from care_verl.tools.replay.comparison import Changes, compare
+from care_verl.tools.replay.readers import read
+from care_verl.tools.replay.rollouts import Reading
 
 from .moments import Moment
 from .resuming import (

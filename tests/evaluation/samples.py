@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from care_verl.evaluation.answers import Answer
-from care_verl.evaluation.checkpoint import Model
-from care_verl.evaluation.lines import Line, Seed
+from care_verl.tools.evaluation.answers import Answer
+from care_verl.tools.evaluation.checkpoint import Model
+from care_verl.tools.evaluation.lines import Line, Seed
 
 WIDE = {"COLUMNS": "400"}
 """For commands whose output is searched, so that no message is broken in two."""

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from care_verl.evaluation.answers import ENTRY, entries
-from care_verl.evaluation.benchmarks import benchmark_of
-from care_verl.evaluation.data import located
-from care_verl.evaluation.scoring import answers_of
-from care_verl.evaluation.settings import task_settings
+from care_verl.tools.evaluation.answers import ENTRY, entries
+from care_verl.tools.evaluation.benchmarks import benchmark_of
+from care_verl.tools.evaluation.data import located
+from care_verl.tools.evaluation.scoring import answers_of
+from care_verl.tools.evaluation.settings import task_settings
 
 
 def main(behaviour: str, options: dict[str, str]) -> None:

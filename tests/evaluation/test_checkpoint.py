@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from care_verl.evaluation import checkpoint
-from care_verl.evaluation.checkpoint import CheckpointProblem, identity, located, merged
+from care_verl.tools.evaluation import checkpoint
+from care_verl.tools.evaluation.checkpoint import CheckpointProblem, identity, located, merged
 from care_verl.training.checkpointing import manifest
 
 SHARD = "model_world_size_1_rank_0.pt"

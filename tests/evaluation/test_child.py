@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from care_verl.evaluation import leash
-from care_verl.evaluation.child import child, run, tail
+from care_verl.tools.evaluation import leash
+from care_verl.tools.evaluation.child import child, run, tail
 
 LONG = 60.0
 
@@ -95,7 +95,7 @@ def test_killed_the_caller_leaves_nothing(tmp_path: Path) -> None:
     written = tmp_path / "pid"
     code = f"""
 from pathlib import Path
-from care_verl.evaluation.child import run
+from care_verl.tools.evaluation.child import run
 run(["sh", "-c", "echo $$ > {written}; sleep 1000"], Path("{tmp_path / "log"}"), {{}})
 """
     caller = subprocess.Popen([sys.executable, "-c", code])

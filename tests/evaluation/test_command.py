@@ -23,8 +23,8 @@ from typer.testing import CliRunner, Result
 from care_verl.cli import app
 from care_verl.data.embedded.generator import example
 from care_verl.data.embedded.rows import RL_SCHEMA, rl_row, write_rows
-from care_verl.evaluation import backends, evaluate, running, server
-from care_verl.evaluation.data import FOLDER
+from care_verl.tools.evaluation import backends, evaluate, running, server
+from care_verl.tools.evaluation.data import FOLDER
 
 from .samples import WIDE
 from .test_server import SERVE, Models, listening
@@ -277,7 +277,7 @@ def test_interrupted_it_leaves_no_process_and_no_half_result(
     """Ctrl-C at the terminal, in a process of its own."""
     code = f"""
 from care_verl.cli import app
-from care_verl.evaluation import backends, evaluate, running, server
+from care_verl.tools.evaluation import backends, evaluate, running, server
 evaluate.lmms_eval_python = lambda announce: None
 backends.lmms_eval_command = lambda: [{sys.executable!r}, {str(STUB)!r}, "hang"]
 app()

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from care_verl.cli import app
 from care_verl.data.embedded.generator import example
 from care_verl.data.embedded.rows import RL_SCHEMA, rl_row, write_rows
-from care_verl.evaluation.answers import load_answers
-from care_verl.evaluation.data import FOLDER
+from care_verl.tools.evaluation.answers import load_answers
+from care_verl.tools.evaluation.data import FOLDER
 
 from .samples import WIDE
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from care_verl.evaluation import lmms
-from care_verl.evaluation.answers import Answer, entries
-from care_verl.evaluation.backends import ArgumentProblem, model_arguments, server_options
-from care_verl.evaluation.choices import Backend
-from care_verl.evaluation.decoding import Decoding
-from care_verl.evaluation.lmms import Progress, RunFailed, failure, whole_answers
+from care_verl.tools.evaluation import lmms
+from care_verl.tools.evaluation.answers import Answer, entries
+from care_verl.tools.evaluation.backends import ArgumentProblem, model_arguments, server_options
+from care_verl.tools.evaluation.choices import Backend
+from care_verl.tools.evaluation.decoding import Decoding
+from care_verl.tools.evaluation.lmms import Progress, RunFailed, failure, whole_answers
 
 from .samples import answers
 
@@ -90,9 +90,12 @@ def test_missing_answers_are_no_result(tmp_path: Path, log: Path) -> None:
 def test_no_file_is_an_error_with_its_reason(tmp_path: Path, log: Path) -> None:
     log.write_text(
         "Traceback (most recent call last):\n  File ...\n"
-        "care_verl.evaluation.data.DataProblem: no files\nError during evaluation: no files.\n"
+        "care_verl.tools.evaluation.data.DataProblem: no files\n"
+        "Error during evaluation: no files.\n"
     )
-    with pytest.raises(RunFailed, match="failed: care_verl.evaluation.data.DataProblem: no files"):
+    with pytest.raises(
+        RunFailed, match="failed: care_verl.tools.evaluation.data.DataProblem: no files"
+    ):
         whole_answers(tmp_path, TASK, None, log)
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from care_verl.data.embedded.generator import example
 from care_verl.data.embedded.rows import RL_SCHEMA, rl_row, write_rows
-from care_verl.evaluation.benchmarks import BENCHMARKS
-from care_verl.evaluation.checkpoint import CheckpointProblem
-from care_verl.evaluation.data import FOLDER, located
-from care_verl.evaluation.local_data import arranged, questions
-from care_verl.evaluation.template import opens_rationale
+from care_verl.tools.evaluation.benchmarks import BENCHMARKS
+from care_verl.tools.evaluation.checkpoint import CheckpointProblem
+from care_verl.tools.evaluation.data import FOLDER, located
+from care_verl.tools.evaluation.local_data import arranged, questions
+from care_verl.tools.evaluation.template import opens_rationale
 
 
 def charts(path: Path, count: int) -> Path:

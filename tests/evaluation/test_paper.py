@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from care_verl.evaluation.benchmarks import PAPER
-from care_verl.evaluation.paper import TABLES, backbone_of, backbones, paper_rows
+from care_verl.tools.evaluation.benchmarks import PAPER
+from care_verl.tools.evaluation.paper import TABLES, backbone_of, backbones, paper_rows
 
 WRITTEN = json.loads(TABLES.read_text())
 

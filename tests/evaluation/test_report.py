@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from care_verl.evaluation import table
-from care_verl.evaluation.benchmarks import PAPER
-from care_verl.evaluation.lines import Line, OtherQuestions, Seed, gains
-from care_verl.evaluation.paper import paper_rows
-from care_verl.evaluation.report import Report, to_json, write
+from care_verl.tools.evaluation import table
+from care_verl.tools.evaluation.benchmarks import PAPER
+from care_verl.tools.evaluation.lines import Line, OtherQuestions, Seed, gains
+from care_verl.tools.evaluation.paper import paper_rows
+from care_verl.tools.evaluation.report import Report, to_json, write
 
 from .samples import answers, line
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from care_verl.evaluation import server
-from care_verl.evaluation.server import ServerProblem, running_server, started_server
+from care_verl.tools.evaluation import server
+from care_verl.tools.evaluation.server import ServerProblem, running_server, started_server
 
 from .test_child import eventually, gone, pids
 

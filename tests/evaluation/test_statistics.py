@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from care_verl.evaluation.statistics import mean_of, over_benchmarks, paired, share
+from care_verl.tools.evaluation.statistics import mean_of, over_benchmarks, paired, share
 
 from .samples import line
 

@@ -19,11 +19,11 @@ from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 from care_verl.data.embedded.generator import example
 from care_verl.data.embedded.rows import rl_row
 from care_verl.data.embedded.tokenizer import build_tokenizer
-from care_verl.evaluation.benchmarks import BENCHMARKS
-from care_verl.evaluation.checkpoint import Model
-from care_verl.evaluation.lines import Line, Seed
-from care_verl.evaluation.scoring import answers_of
-from care_verl.evaluation.settings import TaskSettings
+from care_verl.tools.evaluation.benchmarks import BENCHMARKS
+from care_verl.tools.evaluation.checkpoint import Model
+from care_verl.tools.evaluation.lines import Line, Seed
+from care_verl.tools.evaluation.scoring import answers_of
+from care_verl.tools.evaluation.settings import TaskSettings
 from care_verl.training.reward_manager import CareRewardManager
 
 CHARTS = [rl_row(example(5, "test", index)) for index in range(8)]

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from care_verl.atlas.selection import Wanted, choose
 from care_verl.records.files import RunRecord
 from care_verl.records.schema import RecordError
 from care_verl.records.writing import drop_old_steps
-from care_verl.replay.readers import care
-from care_verl.replay.rollouts import Reading
-from care_verl.report.runs import load_run
-from care_verl.report.series import decoded_tokens
+from care_verl.tools.atlas.selection import Wanted, choose
+from care_verl.tools.replay.readers import care
+from care_verl.tools.replay.rollouts import Reading
+from care_verl.tools.report.runs import load_run
+from care_verl.tools.report.series import decoded_tokens
 
 from .samples import write_sample_run
 

@@ -127,9 +127,9 @@ def test_needs_no_framework() -> None:
     """Neither the command's start nor a replay loads one; matplotlib waits for the command."""
     heavy = ("verl", "ray", "vllm", "transformers", "hydra", "omegaconf")
     code = (
-        "import sys, care_verl.replay.command\n"
+        "import sys, care_verl.tools.replay.command\n"
         "assert not {'torch', 'matplotlib'} & set(sys.modules)\n"
-        "import care_verl.replay.figure, care_verl.replay.report, care_verl.replay.readers\n"
+        "from care_verl.tools.replay import figure, readers, report\n"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

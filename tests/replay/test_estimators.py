@@ -13,13 +13,13 @@ import pytest
 from care_verl.algorithm import CareConfig
 from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.records.files import RunRecord
-from care_verl.replay.batch import Batch
-from care_verl.replay.care import care
-from care_verl.replay.comparison import Changes, Outcome, compare
-from care_verl.replay.embedding import DIMENSIONS, substitute
-from care_verl.replay.estimators import dapo, grpo, grpo_care
-from care_verl.replay.readers import read
-from care_verl.replay.rollouts import Dump, Reading, Rollout
+from care_verl.tools.replay.batch import Batch
+from care_verl.tools.replay.care import care
+from care_verl.tools.replay.comparison import Changes, Outcome, compare
+from care_verl.tools.replay.embedding import DIMENSIONS, substitute
+from care_verl.tools.replay.estimators import dapo, grpo, grpo_care
+from care_verl.tools.replay.readers import read
+from care_verl.tools.replay.rollouts import Dump, Reading, Rollout
 from tests.records.samples import write_consistency_run, write_sample_run
 from tests.replay import dumps
 

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from care_verl.algorithm import TagSpec
-from care_verl.replay.readers import detected, read
-from care_verl.replay.rollouts import Dump, Reading, ReplayError
-from care_verl.replay.texts import measured, pieces_of
+from care_verl.tools.replay.readers import detected, read
+from care_verl.tools.replay.rollouts import Dump, Reading, ReplayError
+from care_verl.tools.replay.texts import measured, pieces_of
 from tests.records.samples import write_sample_run
 from tests.replay import dumps
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from care_verl.cli import app
 from care_verl.records.files import step_name
-from care_verl.report.figures import PLOTS
+from care_verl.tools.report.figures import PLOTS
 from tests.records.samples import write_consistency_run, write_sample_run
 
 from .samples import write_graded_run
@@ -105,8 +105,8 @@ def test_errors_name_what_is_wrong(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("care_verl.report.command", "matplotlib numpy torch verl ray vllm"),
-        ("care_verl.report.write", "torch verl ray vllm"),
+        ("care_verl.tools.report.command", "matplotlib numpy torch verl ray vllm"),
+        ("care_verl.tools.report.write", "torch verl ray vllm"),
     ],
 )
 def test_it_starts_light(module: str, absent: str) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from care_verl.report import style
-from care_verl.report.figures import PLOTS, Plot
-from care_verl.report.lines import Line, lines_of
-from care_verl.report.runs import Run, load_run
+from care_verl.tools.report import style
+from care_verl.tools.report.figures import PLOTS, Plot
+from care_verl.tools.report.lines import Line, lines_of
+from care_verl.tools.report.runs import Run, load_run
 from tests.records.samples import write_consistency_run
 
 from .samples import write_graded_run

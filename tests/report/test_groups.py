@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from care_verl.records.schema import ROW
-from care_verl.report.groups import COLUMNS, Groups, groups_of
+from care_verl.tools.report.groups import COLUMNS, Groups, groups_of
 
 
 def row(uid: str, acc: int, role: str, raw: float = 0.0, **more: Any) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from care_verl.report.lines import Line, default_labels, lines_of, notes_on
-from care_verl.report.runs import ReportError, Run
+from care_verl.tools.report.lines import Line, default_labels, lines_of, notes_on
+from care_verl.tools.report.runs import ReportError, Run
 
 
 def run_of(name: str, care: dict[str, Any] | None, seed: int = 0, **more: Any) -> Run:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from care_verl.report.groups import Groups
-from care_verl.report.lines import Line
-from care_verl.report.rescue import effects, gains, horizon, paired, when_again
-from care_verl.report.runs import Run
-from care_verl.report.series import ACCURACY, ALL_WRONG, KL, RESCUED
+from care_verl.tools.report.groups import Groups
+from care_verl.tools.report.lines import Line
+from care_verl.tools.report.rescue import effects, gains, horizon, paired, when_again
+from care_verl.tools.report.runs import Run
+from care_verl.tools.report.series import ACCURACY, ALL_WRONG, KL, RESCUED
 
 from .test_groups import groups_of, row, table_of
 

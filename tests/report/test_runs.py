@@ -12,7 +12,7 @@ import pytest
 from care_verl.records.files import step_name
 from care_verl.records.schema import HEADER, RecordError
 from care_verl.records.writing import write_run
-from care_verl.report.runs import ReportError, load_run, load_runs
+from care_verl.tools.report.runs import ReportError, load_run, load_runs
 from tests.records.samples import write_sample_run
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from care_verl.report.bands import binned, over_steps, over_tokens
-from care_verl.report.runs import Metrics, Run
-from care_verl.report.series import (
+from care_verl.tools.report.bands import binned, over_steps, over_tokens
+from care_verl.tools.report.runs import Metrics, Run
+from care_verl.tools.report.series import (
     GROUP_KINDS,
     STAGES,
     Series,

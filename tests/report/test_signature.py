@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from care_verl.report.groups import Groups
-from care_verl.report.lines import Line
-from care_verl.report.runs import load_run
-from care_verl.report.signature import attenuation, buckets, check, fits, shown_groups
-from care_verl.report.summary import check_line
+from care_verl.tools.report.groups import Groups
+from care_verl.tools.report.lines import Line
+from care_verl.tools.report.runs import load_run
+from care_verl.tools.report.signature import attenuation, buckets, check, fits, shown_groups
+from care_verl.tools.report.summary import check_line
 from tests.records.samples import write_sample_run
 
 from .samples import write_graded_run

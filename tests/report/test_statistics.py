@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from care_verl.report.statistics import (
+from care_verl.tools.report.statistics import (
     estimate,
     least_squares,
     mean_and_half,

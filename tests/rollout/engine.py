@@ -14,11 +14,11 @@ import numpy as np
 import vllm
 from vllm import SamplingParams
 
+from care_verl.common.vocabulary import vocab_bytes
 from care_verl.rollout.extension import INSTALL, HarvestWorkerExtension
 from care_verl.rollout.inbox import EmbeddingInbox
 from care_verl.rollout.ticket import Ticket
 from care_verl.rollout.wire import Harvested
-from care_verl.vocabulary import vocab_bytes
 
 T = TypeVar("T")
 

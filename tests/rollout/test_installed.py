@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from care_verl.doctor.finding import Level
-from care_verl.doctor.model_runner import check_model_runner, judge
 from care_verl.rollout import installed
 from care_verl.rollout.checks import check_rollout_config
 from care_verl.rollout.installed import RunnerChoice, check_dummy_weights
+from care_verl.tools.doctor.finding import Level
+from care_verl.tools.doctor.model_runner import check_model_runner, judge
 
 from .test_checks import config
 

@@ -9,8 +9,8 @@ import pytest
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
+from care_verl.common.vocabulary import end_token_ids, vocab_bytes
 from care_verl.data.embedded.tokenizer import build_tokenizer
-from care_verl.vocabulary import end_token_ids, vocab_bytes
 
 
 @pytest.fixture(scope="module")

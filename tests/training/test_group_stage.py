@@ -17,12 +17,12 @@ from verl.workers.rollout.replica import TokenOutput
 
 from care_verl.algorithm import CareConfig, RegionConfig
 from care_verl.algorithm.config import REPAIR_CUE
+from care_verl.common.vocabulary import vocab_bytes
 from care_verl.training.care.group_stage import PromptGroup, Session, reflected_output
 from care_verl.training.care.harvesting import HarvestingClient
 from care_verl.training.care.reflection_prompts import ReflectionPrompts
 from care_verl.training.chat_template import opens_rationale
 from care_verl.training.fields import CARE, EMBEDDING, HARVEST
-from care_verl.vocabulary import vocab_bytes
 from tests.algorithm import qwen
 
 from .samples import agent_output, record

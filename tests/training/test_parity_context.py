@@ -28,11 +28,11 @@ from care_verl.algorithm import (
     ScoredRow,
     parity_metrics,
 )
+from care_verl.common.vocabulary import vocab_bytes
 from care_verl.data.embedded.charts import render
 from care_verl.data.embedded.generator import example
 from care_verl.training.care.group_stage import reflected_output
 from care_verl.training.care.reflection_prompts import ReflectionPrompts
-from care_verl.vocabulary import vocab_bytes
 
 from .samples import agent_output
 

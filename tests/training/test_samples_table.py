@@ -18,7 +18,7 @@ from tensorboard.plugin_util import markdown_to_safe_html
 from verl.utils.tracking import Tracking
 
 from care_verl.records.files import RunRecord
-from care_verl.report import series
+from care_verl.tools.report import series
 from care_verl.training.recording.samples_table import COLUMNS, NAME, SHOWS, log_samples, samples_of
 from tests.records.samples import write_consistency_run, write_sample_run
 

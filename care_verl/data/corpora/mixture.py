@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.progress import Progress
 
+from care_verl.common.files import all_or_nothing, write_text
 from care_verl.data.corpora.holdout import held_out
 from care_verl.data.corpora.leakage import (
     EvaluationColumns,
@@ -37,7 +38,6 @@ from care_verl.data.corpora.row_prints import (
 )
 from care_verl.data.corpora.schema import RL_SCHEMA
 from care_verl.data.corpora.shuffled import Positions, write_ordered
-from care_verl.data.whole import all_or_nothing, write_text
 
 TEST_FILE = "test.parquet"
 # One bit in eight. Among 400 drawings of random triangles no two differ by less than 66 bits, among

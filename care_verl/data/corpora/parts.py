@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from care_verl.common.files import whole_file, write_text
 from care_verl.data.corpora.units import Dropped, Kept, Unit
-from care_verl.data.whole import whole_file, write_text
 
 # Images make rows large: readers hold a whole row group, so it is kept small.
 ROW_GROUP_ROWS = 128

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from care_verl.common.files import write_text
 from care_verl.data.corpora.fingerprints import ImagePrint
 from care_verl.data.corpora.row_prints import BATCH_ROWS, RowPrint, row_prints
-from care_verl.data.whole import write_text
 
 _MANIFEST = "manifest.json"
 

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from care_verl.common.files import whole_file
 from care_verl.data.corpora.parts import ROW_GROUP_ROWS, parquet_writer
-from care_verl.data.whole import whole_file
 
 _SECTION_ROWS = 2 * ROW_GROUP_ROWS
 # Each section has an open file while the sources are read; systems allow about a thousand.

@@ -20,10 +20,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from care_verl.common.files import whole_file, write_text
 from care_verl.data.corpora import parts
 from care_verl.data.corpora.report import Report
 from care_verl.data.corpora.units import Units
-from care_verl.data.whole import whole_file, write_text
 
 MANIFEST = "manifest.json"
 PART_ROWS = 256

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from rich.progress import Progress
 
+from care_verl.common.files import all_or_nothing
 from care_verl.data.embedded.logged_run import logged_run
 from care_verl.data.embedded.prepare import EmbeddedPaths, prepare_embedded
 from care_verl.data.embedded.sft_command import (
@@ -20,7 +21,6 @@ from care_verl.data.embedded.sft_command import (
     ONE_PROCESS,
     sft_command,
 )
-from care_verl.data.whole import all_or_nothing
 
 __all__ = ["EmbeddedPaths", "cold_start", "prepare_embedded"]
 

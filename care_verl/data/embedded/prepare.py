@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from care_verl import platform
+from care_verl.common.files import all_or_nothing
 from care_verl.data.embedded.demonstrations import NoiseRates
 from care_verl.data.embedded.generator import example
 from care_verl.data.embedded.rows import RL_SCHEMA, SFT_SCHEMA, rl_row, sft_row, write_rows
 from care_verl.data.embedded.sft_command import BATCH_ROWS, COLD_START_STEPS
-from care_verl.data.whole import all_or_nothing
 
 _MANIFEST = "manifest.json"
 

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from care_verl.common.files import whole_file
 from care_verl.data.columns import (
     IMAGE_PLACEHOLDER,
     IMAGES,
@@ -22,7 +23,6 @@ from care_verl.data.columns import (
 from care_verl.data.embedded.charts import png_bytes
 from care_verl.data.embedded.demonstrations import NoiseRates, demonstration
 from care_verl.data.embedded.generator import Example
-from care_verl.data.whole import whole_file
 
 DATA_SOURCE = "care_verl/embedded"
 

@@ -11,7 +11,7 @@ import transfer_queue as tq
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 
 from care_verl.algorithm import token_spans
-from care_verl.logs import logger_of
+from care_verl.common.logs import logger_of
 from care_verl.platform.places import BUFFER, QUEUE_MANAGER, QUEUE_WORKER, WORKER
 from care_verl.platform.seam import Seam
 from care_verl.training.care.group_stage import PromptGroup, Session, reflected_output

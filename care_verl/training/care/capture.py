@@ -18,7 +18,7 @@ from transfer_queue import KVBatchMeta
 
 from care_verl.algorithm import CareAdvantages, CareConfig
 from care_verl.algorithm.selection import KINDS
-from care_verl.logs import logger_of
+from care_verl.common.logs import logger_of
 from care_verl.training.care.capture_file import Capture, CapturedRow, write_capture
 from care_verl.training.care.step import CareStep
 from care_verl.training.care.step_rows import StepRows

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from care_verl.algorithm import CareConfig, TokenSpans
-from care_verl.data.whole import whole_file
+from care_verl.common.files import whole_file
 
 FORMAT = "care-verl capture"
 VERSION = 1

@@ -15,7 +15,7 @@ import torch
 
 from care_verl.algorithm import ratio_deviation
 from care_verl.algorithm.objective import clipped_surrogate
-from care_verl.logs import logger_of
+from care_verl.common.logs import logger_of
 from care_verl.platform.seam import Seam
 
 logger = logger_of(__name__)

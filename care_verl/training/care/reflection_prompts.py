@@ -15,7 +15,7 @@ from care_verl.algorithm import (
     rationale_pieces,
     reflection_prefix,
 )
-from care_verl.vocabulary import piece_of
+from care_verl.common.vocabulary import piece_of
 
 MEDIA = ("image", "video", "audio")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from care_verl.data.whole import write_text
-from care_verl.logs import logger_of
+from care_verl.common.files import write_text
+from care_verl.common.logs import logger_of
 from care_verl.training.checkpointing import manifest
 
 logger = logger_of(__name__)

@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from care_verl.data.whole import write_text
+from care_verl.common.files import write_text
 
 MANIFEST = "complete.json"
 UNFINISHED = "unfinished"

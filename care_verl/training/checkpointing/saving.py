@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from omegaconf import DictConfig, open_dict
 
-from care_verl.logs import logger_of
+from care_verl.common.logs import logger_of
 from care_verl.platform.places import FSDP_CHECKPOINTS, TRAINER
 from care_verl.platform.seam import Seam
 from care_verl.training.checkpointing.checkpoints import CheckpointError, Checkpoints

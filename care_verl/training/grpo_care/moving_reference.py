@@ -24,7 +24,7 @@ from torch.distributed.tensor import DTensor
 
 from care_verl.algorithm.consistency import ema_step, relative_distance
 from care_verl.algorithm.consistency_config import GrpoCareConfig
-from care_verl.logs import logger_of
+from care_verl.common.logs import logger_of
 from care_verl.platform.places import ENGINE, FSDP_CHECKPOINTS
 from care_verl.platform.seam import Seam
 from care_verl.training.checkpointing.checkpoints import CheckpointError

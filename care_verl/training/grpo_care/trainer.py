@@ -17,7 +17,7 @@ from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_base import register_trainer
 
 from care_verl.algorithm.consistency_config import GrpoCareConfig
-from care_verl.logs import logger_of
+from care_verl.common.logs import logger_of
 from care_verl.methods.grpo_care import GRPO_CARE
 from care_verl.platform.places import TRAINER
 from care_verl.platform.seam import Seam

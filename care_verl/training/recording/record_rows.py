@@ -13,11 +13,11 @@ from typing import Any
 from torch import Tensor
 
 from care_verl.algorithm import TokenSpans
+from care_verl.common.vocabulary import piece_of
 from care_verl.records.schema import ROW
 from care_verl.records.writing import store_image
 from care_verl.training.messages import question, stored_images
 from care_verl.training.recording.held_step import HeldStep, Row
-from care_verl.vocabulary import piece_of
 
 
 def record_rows(held: HeldStep, vocabulary: Sequence[bytes], folder: Path) -> list[Row]:

@@ -19,7 +19,8 @@ from transfer_queue import KVBatchMeta
 from verl.utils.debug import marked_timer
 
 from care_verl.algorithm import RecordsConfig
-from care_verl.logs import logger_of
+from care_verl.common.logs import logger_of
+from care_verl.common.vocabulary import vocab_bytes
 from care_verl.platform.places import TRAINER
 from care_verl.platform.seam import Seam
 from care_verl.records.files import FOLDER
@@ -28,7 +29,6 @@ from care_verl.records.writing import drop_old_steps, write_run, write_step
 from care_verl.training.recording.held_step import HeldStep, RecordedRows, StepTensors
 from care_verl.training.recording.record_rows import record_rows
 from care_verl.training.recording.samples_table import log_samples
-from care_verl.vocabulary import vocab_bytes
 
 logger = logger_of(__name__)
 

@@ -14,7 +14,8 @@ from typing import Any
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopWorkerTQ
 
-from care_verl.logs import logger_of
+from care_verl.common.logs import logger_of
+from care_verl.common.vocabulary import end_token_ids, piece_of, vocab_bytes
 from care_verl.platform.actor_classes import plain_class
 from care_verl.platform.places import QUEUE_WORKER, WORKER
 from care_verl.platform.seam import Seam
@@ -23,7 +24,6 @@ from care_verl.training.run.failures import discard_group, one_line, report_misf
 from care_verl.training.run.media_cache import MediaCache
 from care_verl.training.run.misfit import FIRST_PROMPTS, FirstRows, MisfitError, require_single_turn
 from care_verl.training.run.seeding import Seeding
-from care_verl.vocabulary import end_token_ids, piece_of, vocab_bytes
 
 logger = logger_of(__name__)
 

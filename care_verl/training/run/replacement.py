@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from care_verl.logs import logger_of
+from care_verl.common.logs import logger_of
 
 logger = logger_of(__name__)
 

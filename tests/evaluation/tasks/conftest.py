@@ -11,8 +11,8 @@ from typing import Any
 import datasets
 import pytest
 
-from care_verl.evaluation.data import FOLDER
-from care_verl.evaluation.environment import lmms_eval_python
+from care_verl.tools.evaluation.data import FOLDER
+from care_verl.tools.evaluation.environment import lmms_eval_python
 
 from .tables import write_benchmarks
 

@@ -29,9 +29,9 @@ from lmms_eval.loggers import EvaluationTracker  # noqa: E402
 from lmms_eval.tasks import TaskManager, get_task_dict  # noqa: E402
 from lmms_eval.utils import load_yaml_config  # noqa: E402
 
-from care_verl.evaluation.benchmarks import BENCHMARKS  # noqa: E402
-from care_verl.evaluation.environment import tasks_folder  # noqa: E402
-from care_verl.evaluation.tasks.lmms_upstream import upstream_config  # noqa: E402
+from care_verl.tools.evaluation.benchmarks import BENCHMARKS  # noqa: E402
+from care_verl.tools.evaluation.environment import tasks_folder  # noqa: E402
+from care_verl.tools.evaluation.tasks.lmms_upstream import upstream_config  # noqa: E402
 
 # LMMs-Eval's own default.
 _TAGS = '[["<think>", "</think>"], ["<analysis>", "</analysis>"]]'

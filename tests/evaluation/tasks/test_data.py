@@ -12,8 +12,8 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
-from care_verl.evaluation.benchmarks import BENCHMARKS, PAPER
-from care_verl.evaluation.data import FOLDER, DataProblem, load, located
+from care_verl.tools.evaluation.benchmarks import BENCHMARKS, PAPER
+from care_verl.tools.evaluation.data import FOLDER, DataProblem, load, located
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from care_verl.evaluation import environment
-from care_verl.evaluation.environment import (
+from care_verl.tools.evaluation import environment
+from care_verl.tools.evaluation.environment import (
     HOME,
     EnvironmentProblem,
     environment_folder,
@@ -22,7 +22,7 @@ from care_verl.evaluation.environment import (
 # Two of these ask at the same moment for an environment whose making takes a second.
 _ASKER = """
 import sys, time
-from care_verl.evaluation import environment
+from care_verl.tools.evaluation import environment
 
 def make(folder):
     folder.mkdir()

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from care_verl.evaluation.answers import read_answers
-from care_verl.evaluation.benchmarks import BENCHMARKS
+from care_verl.tools.evaluation.answers import read_answers
+from care_verl.tools.evaluation.benchmarks import BENCHMARKS
 
 pytestmark = pytest.mark.slow
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from care_verl.evaluation.benchmarks import BENCHMARKS, PAPER, benchmark_of, chosen
-from care_verl.evaluation.data import load
-from care_verl.evaluation.tasks.question import Picture, Question
+from care_verl.tools.evaluation.benchmarks import BENCHMARKS, PAPER, benchmark_of, chosen
+from care_verl.tools.evaluation.data import load
+from care_verl.tools.evaluation.tasks.question import Picture, Question
 
 
 @pytest.fixture(scope="module")

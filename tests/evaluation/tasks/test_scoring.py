@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from care_verl.evaluation.answers import (
+from care_verl.tools.evaluation.answers import (
     Answer,
     AnswersProblem,
     entries,
@@ -16,10 +16,10 @@ from care_verl.evaluation.answers import (
     read_answers,
     write_answers,
 )
-from care_verl.evaluation.benchmarks import BENCHMARKS
-from care_verl.evaluation.data import load
-from care_verl.evaluation.scoring import ScoringProblem, answers_of
-from care_verl.evaluation.settings import TASKS, TaskSettings, task_settings
+from care_verl.tools.evaluation.benchmarks import BENCHMARKS
+from care_verl.tools.evaluation.data import load
+from care_verl.tools.evaluation.scoring import ScoringProblem, answers_of
+from care_verl.tools.evaluation.settings import TASKS, TaskSettings, task_settings
 
 
 def scored(name: str, row: int, response: str, settings: TaskSettings | None = None) -> Answer:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from care_verl.evaluation.answers import read_answers
-from care_verl.evaluation.benchmarks import BENCHMARKS
-from care_verl.evaluation.environment import lmms_eval_command, tasks_folder
+from care_verl.tools.evaluation.answers import read_answers
+from care_verl.tools.evaluation.benchmarks import BENCHMARKS
+from care_verl.tools.evaluation.environment import lmms_eval_command, tasks_folder
 
 
 @pytest.mark.slow

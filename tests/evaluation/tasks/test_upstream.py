@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from care_verl.evaluation.answers import Answer
-from care_verl.evaluation.benchmarks import BENCHMARKS
-from care_verl.evaluation.data import load
-from care_verl.evaluation.scoring import answers_of
-from care_verl.evaluation.settings import TaskSettings
-from care_verl.evaluation.upstream import (
+from care_verl.tools.evaluation.answers import Answer
+from care_verl.tools.evaluation.benchmarks import BENCHMARKS
+from care_verl.tools.evaluation.data import load
+from care_verl.tools.evaluation.scoring import answers_of
+from care_verl.tools.evaluation.settings import TaskSettings
+from care_verl.tools.evaluation.upstream import (
     UpstreamProblem,
     disagreements,
     upstream_run,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from care_verl.verifier.court import second_opinion
+from care_verl.tools.court import second_opinion
 
 SAME = [
     # numbers

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from care_verl.verifier.court.golds import gold_trials
-from care_verl.verifier.court.hearing import hear
-from care_verl.verifier.court.inputs import InputError, Malformed, cases
-from care_verl.verifier.court.report import write_report
-from care_verl.verifier.court.tally import Tally
-from care_verl.verifier.court.trial import (
+from care_verl.tools.court.golds import gold_trials
+from care_verl.tools.court.hearing import hear
+from care_verl.tools.court.inputs import InputError, Malformed, cases
+from care_verl.tools.court.report import write_report
+from care_verl.tools.court.tally import Tally
+from care_verl.tools.court.trial import (
     Case,
     FirstReading,
     FirstVerdict,

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-import care_verl.verifier.court as court
+import care_verl.tools.court as court
 
 FOLDER = Path(court.__file__).parent
 READING = ("options", "comparison", "agreement", "reading", "expression", "rewritings")
-OF_THE_COURT = "care_verl.verifier.court"
+OF_THE_COURT = "care_verl.tools.court"
 
 
 def test_nothing_of_the_verifier_is_loaded() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from care_verl.verifier.court.interval import wilson
+from care_verl.tools.court.interval import wilson
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from care_verl.verifier.court import read, second_opinion
-from care_verl.verifier.court.rewritings import rewritings
+from care_verl.tools.court import read, second_opinion
+from care_verl.tools.court.rewritings import rewritings
 
 FRACTIONS = st.builds(Fraction, st.integers(-999, 999), st.integers(1, 99))
 

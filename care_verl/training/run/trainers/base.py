@@ -19,7 +19,7 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils as tu
 
 from care_verl.algorithm.method_settings import MethodSettings
-from care_verl.logs import logger_of
+from care_verl.common.logs import logger_of
 from care_verl.methods import Method
 from care_verl.platform.places import TRAINER
 from care_verl.platform.seam import Seam

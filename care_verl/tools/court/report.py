@@ -1,0 +1,162 @@
+"""What a hearing leaves: two JSON-lines files, a Markdown report, a table for the console."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TextIO
+
+from rich.table import Table
+from rich.text import Text
+
+from care_verl.tools.court.inputs import Malformed
+from care_verl.tools.court.tally import Count, Tally
+from care_verl.tools.court.trial import Trial
+
+DISPUTES, MALFORMED, REPORT = "disputes.jsonl", "malformed.jsonl", "report.md"
+_WIDTH = 60
+_DOUBTS = 20
+
+
+def write_line(file: TextIO, item: Trial | Malformed) -> None:
+    """One line of `disputes.jsonl` or `malformed.jsonl`."""
+    fields = asdict(item) if isinstance(item, Malformed) else _fields(item)
+    file.write(json.dumps(fields) + "\n")
+
+
+def write_report(tally: Tally, source: str, folder: Path) -> Path:
+    """The Markdown report; returns its path."""
+    path = folder / REPORT
+    text = "\n".join(_lines(tally, source)) + "\n"
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    return path
+
+
+def disputes_table(tally: Tally) -> Table:
+    """The first disputes, one a row."""
+    table = Table(
+        title=f"First {len(tally.first_disputes)} of {tally.total.disputed} disputes",
+        title_justify="left",
+    )
+    for column in ("where", "answer", "gold", "verifier", "second reading"):
+        table.add_column(column, overflow="fold")
+    for trial in tally.first_disputes:
+        table.add_row(*(Text(cell) for cell in _cells(trial)))
+    return table
+
+
+def summary_line(tally: Tally) -> str:
+    """The counts in one line."""
+    total = tally.total
+    return (
+        f"{total.judged} judged, both readings can say {total.both}, disputed {_share(total)} "
+        f"(possible false positives {total.false_positives}, negatives {total.false_negatives}); "
+        f"second reading cannot say {total.cannot_say}, no answer {total.no_answer}, "
+        f"malformed records {tally.malformed}"
+    )
+
+
+def _fields(trial: Trial) -> dict[str, object]:
+    case, opinion = trial.case, trial.opinion
+    return {
+        "where": case.where,
+        "direction": trial.direction,
+        "data_source": case.data_source,
+        "form": case.form,
+        "answer": trial.first.answer,
+        "gold": case.gold,
+        "choices": case.choices,
+        "verifier": {"acc": trial.first.acc, "rule": trial.first.rule},
+        "second": None if opinion is None else asdict(opinion),
+    }
+
+
+def _lines(tally: Tally, source: str) -> Iterable[str]:
+    yield from ("# Disputed answers", "", f"Source: `{source}`", "")
+    yield "Of the judged answers, those in which both readings can say are the base of the rate;"
+    yield "its interval is Wilson's, 95 %."
+    yield from ("", *_counts("all", {"all": tally.total}))
+    named = {f"{source} / {rule}": count for (source, rule), count in sorted(tally.by_rule.items())}
+    yield from ("", "## By data source and rule", "", *_counts("data source / rule", named))
+    if len(tally.by_form) > 1:
+        yield from ("", "## By form of the gold", "", *_counts("form", tally.by_form))
+    if tally.doubts:
+        yield from ("", "## Why the second reading cannot say", "")
+        yield from _rows(
+            ("reason", "answers"),
+            ((reason, str(number)) for reason, number in tally.doubts.most_common(_DOUBTS)),
+        )
+    if tally.first_disputes:
+        shown = len(tally.first_disputes)
+        yield from ("", f"## First {shown} of {tally.total.disputed} disputes", "")
+        yield from _rows(
+            ("where", "answer", "gold", "verifier", "second reading"),
+            (_cells(trial) for trial in tally.first_disputes),
+        )
+    if tally.malformed:
+        shown = len(tally.first_malformed)
+        yield from ("", f"## First {shown} of {tally.malformed} malformed records", "")
+        rows = ((item.where, item.reason) for item in tally.first_malformed)
+        yield from _rows(("where", "reason"), rows)
+
+
+def _counts(heading: str, counts: dict[str, Count]) -> Iterable[str]:
+    columns = (
+        heading,
+        "judged",
+        "both can say",
+        "disputed",
+        "possible false positives",
+        "possible false negatives",
+        "cannot say",
+        "no answer",
+    )
+    return _rows(
+        columns,
+        (
+            (
+                name,
+                str(count.judged),
+                str(count.both),
+                _share(count),
+                str(count.false_positives),
+                str(count.false_negatives),
+                str(count.cannot_say),
+                str(count.no_answer),
+            )
+            for name, count in counts.items()
+        ),
+    )
+
+
+def _share(count: Count) -> str:
+    if count.rate is None or count.interval is None:
+        return "0 of 0"
+    low, high = count.interval
+    return f"{count.disputed} = {count.rate:.2%} [{low:.2%}, {high:.2%}]"
+
+
+def _rows(heading: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterable[str]:
+    yield "| " + " | ".join(heading) + " |"
+    yield "|" + "---|" * len(heading)
+    for row in rows:
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+
+
+def _cells(trial: Trial) -> tuple[str, ...]:
+    opinion = trial.opinion
+    return (
+        trial.case.where,
+        _short(trial.first.answer or ""),
+        _short(trial.case.gold),
+        f"{'right' if trial.first.acc else 'wrong'} ({trial.first.rule})",
+        "" if opinion is None else f"{opinion.judgement} ({opinion.reason})",
+    )
+
+
+def _short(text: str) -> str:
+    """One line of printable text."""
+    cut = text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in cut)
