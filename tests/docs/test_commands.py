@@ -9,7 +9,7 @@ import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from care_verl.cli import app
+from care_verl.tools.cli import app
 
 from .pages import ROOT, Page, all_pages
 from .shell import arguments, commands

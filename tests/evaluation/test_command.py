@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from care_verl.cli import app
 from care_verl.data.embedded.generator import example
 from care_verl.data.embedded.rows import RL_SCHEMA, rl_row, write_rows
+from care_verl.tools.cli import app
 from care_verl.tools.evaluation import backends, evaluate, running, server
 from care_verl.tools.evaluation.data import FOLDER
 
@@ -276,7 +276,7 @@ def test_interrupted_it_leaves_no_process_and_no_half_result(
 ) -> None:
     """Ctrl-C at the terminal, in a process of its own."""
     code = f"""
-from care_verl.cli import app
+from care_verl.tools.cli import app
 from care_verl.tools.evaluation import backends, evaluate, running, server
 evaluate.lmms_eval_python = lambda announce: None
 backends.lmms_eval_command = lambda: [{sys.executable!r}, {str(STUB)!r}, "hang"]

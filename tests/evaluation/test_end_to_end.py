@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from care_verl.cli import app
 from care_verl.data.embedded.generator import example
 from care_verl.data.embedded.rows import RL_SCHEMA, rl_row, write_rows
+from care_verl.tools.cli import app
 from care_verl.tools.evaluation.answers import load_answers
 from care_verl.tools.evaluation.data import FOLDER
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from care_verl.cli import app
+from care_verl.tools.cli import app
 from care_verl.tools.recipes_book.catalogue import (
     RecipeError,
     catalogue,

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from care_verl.cli import app
+from care_verl.tools.cli import app
 from tests.records.samples import write_consistency_run, write_sample_run
 from tests.replay import dumps
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from care_verl.cli import app
 from care_verl.records.files import step_name
+from care_verl.tools.cli import app
 from care_verl.tools.report.figures import PLOTS
 from tests.records.samples import write_consistency_run, write_sample_run
 

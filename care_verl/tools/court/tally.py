@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from care_verl.tools.court.inputs import Malformed
-from care_verl.tools.court.interval import wilson
 from care_verl.tools.court.trial import Trial
+from care_verl.tools.statistics import wilson
 
 KEPT = 20
 

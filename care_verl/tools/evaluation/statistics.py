@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from care_verl.tools.report.statistics import estimate, wilson
+from care_verl.tools.statistics import estimate, wilson
 
 Z = 1.96
 
@@ -58,7 +58,7 @@ def share(verdicts: Sequence[float]) -> Interval:
     if not count:
         raise ValueError("no verdicts; expected at least one")
     mean = right / count
-    low, high = wilson(right, count)
+    low, high = wilson(int(right), count)
     # Not √(p(1-p)/n), which is 0 where all verdicts are equal, however few they are.
     return Interval(mean, low, high, (high - low) / (2 * Z), count)
 

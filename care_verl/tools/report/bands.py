@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from care_verl.tools.report.series import Series
-from care_verl.tools.report.statistics import Floats, mean_and_half
+from care_verl.tools.statistics import Floats, mean_and_half
 
 
 def binned(series: Series, width: int) -> Series:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from care_verl.tools.report.statistics import Floats
+from care_verl.tools.statistics import Floats
 
 COLUMNS = [
     "uid",

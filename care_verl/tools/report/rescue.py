@@ -12,7 +12,7 @@ from care_verl.tools.report.bands import over_steps
 from care_verl.tools.report.lines import Line
 from care_verl.tools.report.runs import Run
 from care_verl.tools.report.series import ACCURACY, ALL_WRONG, KL, RESCUED, Series, metric
-from care_verl.tools.report.statistics import Floats
+from care_verl.tools.statistics import Floats
 
 HORIZON = 50
 """B of Delta Acc@B."""

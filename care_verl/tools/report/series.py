@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from care_verl.methods import METHODS
 from care_verl.tools.report.runs import Metrics, Run
-from care_verl.tools.report.statistics import Floats
+from care_verl.tools.statistics import Floats
 
 REWARD = "critic/rewards/mean"
 ACCURACY = "care/acc/mean"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from care_verl.tools.report.groups import Groups
-from care_verl.tools.report.statistics import (
+from care_verl.tools.statistics import (
     Estimate,
     Fit,
     Floats,

@@ -27,7 +27,7 @@ from care_verl.tools.report.series import (
     stage_series,
     validation,
 )
-from care_verl.tools.report.statistics import estimate, wilson
+from care_verl.tools.statistics import estimate, wilson
 
 NOTHING = "–"
 
@@ -168,7 +168,7 @@ def _reflections(line: Line) -> str:
     succeeded, triggered = line.total(RGR_SUCCEEDED), line.total(RGR_TRIGGERED)
     if not triggered:
         return NOTHING
-    low, high = wilson(succeeded, triggered)
+    low, high = wilson(int(succeeded), int(triggered))
     rate = succeeded / triggered
     return f"{succeeded:,.0f} of {triggered:,.0f}: {rate:.1%} ({low:.1%} to {high:.1%})"
 

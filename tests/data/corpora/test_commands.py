@@ -18,8 +18,8 @@ from PIL import Image
 from transformers import AutoProcessor
 from typer.testing import CliRunner
 
-from care_verl.cli import app
 from care_verl.data.corpora.schema import RL_SCHEMA
+from care_verl.tools.cli import app
 
 from .hub_copies import (
     chartqa_copy,
@@ -218,7 +218,7 @@ def peak_megabytes(folder: Path, out: Path) -> float:
     """Peak memory of the process that prepares, its checks of gold answers in other processes."""
     # Not getrusage: what it gives counts the parent's memory at the start of the process too.
     code = (
-        "import sys; from care_verl.cli import app\n"
+        "import sys; from care_verl.tools.cli import app\n"
         "app(sys.argv[1:], standalone_mode=False)\n"
         "lines = open('/proc/self/status').read().splitlines()\n"
         "print('peak', next(line for line in lines if line.startswith('VmHWM')).split()[1])"

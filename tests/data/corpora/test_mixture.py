@@ -14,13 +14,13 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from care_verl.cli import app
 from care_verl.data.corpora import shuffled
 from care_verl.data.corpora.leakage import EvaluationColumns
 from care_verl.data.corpora.mixture import NEAR_DISTANCE, MixtureSettings, prepare_mixture
 from care_verl.data.corpora.mixture_report import LEAKED, MixtureReport
 from care_verl.data.corpora.row_prints import row_batches
 from care_verl.data.corpora.schema import RL_SCHEMA
+from care_verl.tools.cli import app
 
 from .samples import drawing, encoded, retouched, rl_row, write_corpus
 

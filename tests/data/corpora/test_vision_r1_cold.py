@@ -14,7 +14,6 @@ from rich.console import Console
 from transformers import AutoProcessor
 from typer.testing import CliRunner
 
-from care_verl.cli import app
 from care_verl.data.corpora.cold_start_preparation import prepare_vision_r1_cold
 from care_verl.data.corpora.json_items import json_items
 from care_verl.data.corpora.limits import Limits, Tags
@@ -24,6 +23,7 @@ from care_verl.data.corpora.schema import SFT_SCHEMA
 from care_verl.data.corpora.source import SourceProblem
 from care_verl.data.corpora.token_count import TokenCounter
 from care_verl.data.corpora.vision_r1_cold import ColdStartChecks, open_vision_r1_cold
+from care_verl.tools.cli import app
 from care_verl.verifier import verify
 
 from .cold_start_copy import RAW, llava_item, mulberry_item, write_folder

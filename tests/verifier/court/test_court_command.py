@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import care_verl.verifier
-from care_verl.cli import app
+from care_verl.tools.cli import app
 from care_verl.verifier import Verdict, extract
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from care_verl.tools.court.interval import wilson
+from care_verl.tools.statistics import wilson
 
 
 @pytest.mark.parametrize(
@@ -24,5 +24,5 @@ def test_golden(hits: int, trials: int, low: float, high: float) -> None:
 
 @pytest.mark.parametrize(("hits", "trials"), [(0, 0), (2, 1), (-1, 5)])
 def test_no_share(hits: int, trials: int) -> None:
-    with pytest.raises(ValueError, match="expected 0 <= hits <= trials"):
+    with pytest.raises(ValueError, match="expected 0 <= successes <= trials"):
         wilson(hits, trials)

@@ -18,7 +18,7 @@ from care_verl.tools.report.series import (
     kprime_counts,
     metric,
 )
-from care_verl.tools.report.statistics import mean_and_half, wilson
+from care_verl.tools.statistics import mean_and_half, wilson
 
 
 def rgr(lines: Sequence[Line]) -> Drawing:
@@ -36,7 +36,7 @@ def rgr(lines: Sequence[Line]) -> Drawing:
     for height, place in enumerate(shown):
         succeeded, triggered = counts[place]
         rate = succeeded / triggered
-        low, high = wilson(succeeded, triggered)
+        low, high = wilson(int(succeeded), int(triggered))
         axes[0].barh(height, rate, height=0.5, **style.fill(place))
         axes[0].errorbar(rate, height, xerr=[[rate - low], [high - rate]], color="black", capsize=3)
         text = f"{rate:.1%} of {triggered:.0f}"

@@ -12,7 +12,7 @@ from care_verl.tools.report.figures.drawing import Drawing
 from care_verl.tools.report.lines import Line
 from care_verl.tools.report.rescue import Effect, effects, horizon, rescues
 from care_verl.tools.report.series import ALL_WRONG, metric
-from care_verl.tools.report.statistics import Floats, estimate
+from care_verl.tools.statistics import Floats, estimate
 
 
 def draw(lines: Sequence[Line]) -> Drawing:

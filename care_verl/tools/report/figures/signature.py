@@ -20,7 +20,7 @@ from care_verl.tools.report.signature import (
     fits,
     shown_groups,
 )
-from care_verl.tools.report.statistics import Estimate, Fit
+from care_verl.tools.statistics import Estimate, Fit
 
 _OFFSET = 0.012
 

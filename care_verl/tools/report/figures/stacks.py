@@ -20,7 +20,7 @@ from care_verl.tools.report.series import (
     group_share,
     stage_series,
 )
-from care_verl.tools.report.statistics import Floats
+from care_verl.tools.statistics import Floats
 
 Part = Callable[[Run, int], Series]
 """One part of the whole in each step, by its place."""

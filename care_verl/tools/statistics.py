@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-
-_Z = 1.959963984540054
-_T = (
-    *(12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281),
-    *(2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860),
-    *(2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452, 2.0423),
-)
-"""97.5 % quantiles of Student's t for 1 to 30 degrees of freedom."""
-
-
-def t_quantile(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t; beyond the table three terms of its expansion in 1/df."""
-    if freedom < 1:
-        raise ValueError(f"{freedom} degrees of freedom; expected at least 1")
-    if freedom <= len(_T):
-        return _T[freedom - 1]
-    first = (_Z**3 + _Z) / 4
-    second = (5 * _Z**5 + 16 * _Z**3 + 3 * _Z) / 96
-    third = (3 * _Z**7 + 19 * _Z**5 + 17 * _Z**3 - 15 * _Z) / 384
-    return _Z + first / freedom + second / freedom**2 + third / freedom**3
 
 
 @dataclass(frozen=True)
@@ -54,16 +33,24 @@ def mean_and_half(values: Floats) -> tuple[Floats, Floats]:
     mean = values.mean(0)
     if count == 1:
         return mean, np.full_like(mean, np.nan)
-    return mean, t_quantile(count - 1) * values.std(0, ddof=1) / math.sqrt(count)
+    from scipy.stats import sem, t
+
+    return mean, t.ppf(0.975, count - 1) * sem(values, 0)
 
 
-def wilson(successes: float, trials: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share."""
-    share, square = successes / trials, _Z**2
-    centre = (share + square / (2 * trials)) / (1 + square / trials)
-    spread = math.sqrt(share * (1 - share) / trials + square / (4 * trials**2))
-    half = _Z * spread / (1 + square / trials)
-    return max(0.0, centre - half), min(1.0, centre + half)
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share.
+
+    Raises ValueError unless 0 <= successes <= trials and trials > 0.
+    """
+    if trials <= 0 or not 0 <= successes <= trials:
+        raise ValueError(
+            f"{successes} of {trials}: expected 0 <= successes <= trials and trials > 0"
+        )
+    from scipy.stats import binomtest
+
+    interval = binomtest(successes, trials).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 @dataclass(frozen=True)
