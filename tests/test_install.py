@@ -6,6 +6,7 @@ No card is needed, and none is looked at: that the packages work together is not
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -71,14 +72,14 @@ def test_the_way_is_followed_to_its_end() -> None:
 
 
 def test_the_base_leads_to_nothing_of_the_stack() -> None:
-    assert not reached(SETUP["BASE"]) & STACK
+    assert not reached([*SETUP["BASE"], *SETUP["TOOLS"]]) & STACK
 
 
 def test_the_base_has_no_pin_that_moves_another() -> None:
     """No exact version; upper bounds only where verl has the same package within them."""
     bounded = {
         need.name: str(need.specifier)
-        for need in map(Requirement, SETUP["BASE"])
+        for need in map(Requirement, [*SETUP["BASE"], *SETUP["TOOLS"]])
         if any(each.operator not in (">=",) for each in need.specifier)
     }
     # Hydra and OmegaConf: verl's own line. math-verify is in no extra of verl's that runs.
@@ -97,14 +98,14 @@ def test_the_extra_gpu_needs_no_package_that_has_to_be_built() -> None:
 
 def installs() -> list[list[str]]:
     """The arguments of each `pip install` of the Dockerfile."""
-    return [line.split() for line in re.findall(r"^RUN pip install (.*)$", DOCKERFILE, re.M)]
+    return [shlex.split(line) for line in re.findall(r"^RUN pip install (.*)$", DOCKERFILE, re.M)]
 
 
 def test_the_image_keeps_torch_and_what_is_built_for_it() -> None:
     """Where torch is among the dependencies, pip is told to leave them alone."""
     assert len(installs()) == 3
     for words in installs():
-        named = [word for word in words if not word.startswith("-") and word != "."]
+        named = [word for word in words if not word.startswith(("-", "."))]
         kept = STACK - {"verl", "transformers", "tokenizers", "transferqueue", "tensordict"}
         assert not {Requirement(word).name for word in named} & kept
         if "--no-deps" not in words:
