@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from care_verl.algorithm.anchors import ANCHORS
+from care_verl.algorithm.hard_negatives import SELECTORS
 from care_verl.algorithm.method_settings import MethodSettings
+from care_verl.algorithm.schemes import SCHEMES
 from care_verl.algorithm.settings import (
     Choice,
     Flag,
@@ -39,7 +42,7 @@ class RegionConfig(TagSettings):
 
     scheme: str = setting(
         "rw",
-        Choice(("rw", "answer_only", "uniform", "rw_fail_unmasked")),
+        Choice(SCHEMES),
         "Sec. 3.5, Fig. 8",
         "token weighting; the others are the ablation of Figure 8",
     )
@@ -204,11 +207,11 @@ class CareConfig(MethodSettings):
     )
     beta: float = setting(0.02, Real("[0, inf)"), "Table 5", "coefficient of the KL (Eq. 13)")
     anchor: str = setting(
-        "shortest", Choice(("shortest", "random")), "Eq. 2, Fig. 11", "which positive is the anchor"
+        "shortest", Choice(ANCHORS), "Eq. 2, Fig. 11", "which positive is the anchor"
     )
     selector: str = setting(
         "nearest",
-        Choice(("nearest", "mixed", "farthest", "random")),
+        Choice(SELECTORS),
         "Sec. 3.3, Fig. 5",
         "which failures are the hard negatives",
     )

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from care_verl.algorithm.config import CareConfig
 from care_verl.algorithm.reward import is_positive
+from care_verl.algorithm.schemes import SCHEMES
 from care_verl.algorithm.spans import Span, TokenSpans
 
 
@@ -64,10 +65,11 @@ def _paint(row: Tensor, spans: TokenSpans, positive: bool, config: CareConfig) -
     """Writes the weights of one row, [T], before the mask."""
     regions = config.regions
     with_tags = regions.tags == "include"
-    if regions.scheme == "uniform":
+    scheme = SCHEMES[regions.scheme]
+    if scheme.whole:
         row.fill_(1.0)
         return
-    if _weighs_rationale(positive, regions.scheme):
+    if scheme.weighs_rationale(positive):
         rationale = [spans.rationale]
         if with_tags:
             rationale += [spans.think_open, spans.think_close]
@@ -80,10 +82,6 @@ def _paint(row: Tensor, spans: TokenSpans, positive: bool, config: CareConfig) -
         row[start:stop] = 1.0
     if regions.missing_answer == "whole_response" and not spans.answer_len:
         row.fill_(1.0)
-
-
-def _weighs_rationale(positive: bool, scheme: str) -> bool:
-    return scheme == "rw_fail_unmasked" or (scheme == "rw" and positive)
 
 
 def _present(ranges: Sequence[Span | None]) -> list[Span]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from care_verl.algorithm.anchors import ANCHORS, Positives
 from care_verl.algorithm.config import CareConfig
-from care_verl.algorithm.draws import uniform_draws
 from care_verl.algorithm.groups import Groups, Rollouts
+from care_verl.algorithm.hard_negatives import SELECTORS, Failures
 from care_verl.algorithm.reward import is_positive
 
 KINDS = ("mixed", "all_wrong", "all_right")
@@ -73,11 +74,18 @@ def select(rollouts: Rollouts, groups: Groups, config: CareConfig) -> Selection:
     if not config.rescue:
         candidates &= ~wrong[:, None]
     k_prime = candidates.sum(1).clamp(max=config.K)
-    table = d_cos[groups.rows]
-    if config.selector == "nearest":
-        negatives = _spread_nearest(rollouts, groups, candidates, table, k_prime, config)
-    else:
-        negatives = _first_by_score(groups, candidates, table, k_prime, config)
+    failures = Failures(
+        candidates=candidates,
+        d_cos=d_cos[groups.rows],
+        embedding=rollouts.embedding,
+        rows=groups.rows,
+        uids=groups.uids,
+        count=k_prime,
+        K=config.K,
+        M=config.M,
+        seed=config.seed,
+    )
+    negatives = SELECTORS[config.selector](failures)
     return Selection(kind, anchor, negatives, k_prime, d_cos)
 
 
@@ -90,95 +98,24 @@ def _check_logp(rollouts: Rollouts, groups: Groups, needed: Tensor) -> None:
 
 
 def _anchor(rollouts: Rollouts, groups: Groups, positive: Tensor, config: CareConfig) -> Tensor:
-    """Eq. 2: the positive with the shortest rationale, then the shorter answer, then row order.
+    """Among the positives, by `config.anchor`.
 
     **Settled**: an answer without reasoning is no anchor while a reasoned one exists. Its rationale
     is the shortest there is, so it would take the place in every group that has one; its zero
     embedding is equally far from every failure, and its length would teach not to reason.
     """
     reasoned = positive & rollouts.reasoned[groups.rows]
-    positive = torch.where(reasoned.any(1, keepdim=True), reasoned, positive)
-    if config.anchor == "random":
-        draws = uniform_draws(groups.uids, positive.shape[1], config.seed, "anchor")
-        return draws.to(positive.device).masked_fill(~positive, 2.0).argmin(1)
-    best = positive
-    for length in (rollouts.think_len, rollouts.answer_len):
-        table = length[groups.rows].masked_fill(~best, torch.iinfo(torch.int64).max)
-        best = best & (table == table.amin(1, keepdim=True))
-    return best.long().argmax(1)
+    positives = Positives(
+        candidates=torch.where(reasoned.any(1, keepdim=True), reasoned, positive),
+        think_len=rollouts.think_len[groups.rows],
+        answer_len=rollouts.answer_len[groups.rows],
+        uids=groups.uids,
+        seed=config.seed,
+    )
+    return ANCHORS[config.anchor](positives)
 
 
 def _distance_to_anchor(rollouts: Rollouts, groups: Groups, anchor: Tensor) -> Tensor:
     """Eq. 4, [B]. Rows that are bitwise equal get bitwise equal distances, so ties stay ties."""
     anchor_row = groups.rows.gather(1, anchor[:, None]).squeeze(1)[groups.of_row]
     return 1 - (rollouts.embedding * rollouts.embedding[anchor_row]).sum(1)
-
-
-def _spread_nearest(
-    rollouts: Rollouts,
-    groups: Groups,
-    candidates: Tensor,
-    d_cos: Tensor,
-    k_prime: Tensor,
-    config: CareConfig,
-) -> Tensor:
-    """Section 3.3: the max(M, K') nearest failures, thinned to K' by a farthest-first pass.
-
-    **Settled**: the pass starts from the nearest failure and adds, each time, the one whose
-    smallest distance to those chosen is largest; ties go to the nearer to the anchor, then to
-    row order. So the nearest failure is always kept.
-    """
-    order = d_cos.masked_fill(~candidates, torch.inf).argsort(dim=1, stable=True)
-    place = torch.arange(order.shape[1], device=order.device)
-    pool_size = torch.minimum(candidates.sum(1), k_prime.clamp(min=config.M))
-    chosen = place < k_prime[:, None]
-    # More than K' failures to choose from: K' = K in all of these groups.
-    crowded = (pool_size > k_prime).nonzero().flatten()
-    if len(crowded):
-        pool = order[crowded, : int(pool_size.max())]
-        chosen[crowded] = False
-        chosen[crowded, : pool.shape[1]] = _farthest_first(
-            rollouts.embedding[groups.rows[crowded].gather(1, pool)],
-            place[: pool.shape[1]] < pool_size[crowded, None],
-            config.K,
-        )
-    return torch.zeros_like(candidates).scatter(1, order, chosen)
-
-
-def _farthest_first(pool: Tensor, available: Tensor, count: int) -> Tensor:
-    """The `count` chosen of each pool, bool [n, P]; `pool` [n, P, H] has the nearest first."""
-    chosen = torch.zeros_like(available)
-    chosen[:, 0] = True
-    group = torch.arange(len(pool), device=pool.device)
-    nearest_chosen = torch.full(available.shape, torch.inf, dtype=pool.dtype, device=pool.device)
-    newest = torch.zeros_like(group)
-    for _ in range(count - 1):
-        to_newest = 1 - (pool * pool[group, newest][:, None]).sum(2)
-        nearest_chosen = torch.minimum(nearest_chosen, to_newest)
-        newest = nearest_chosen.masked_fill(chosen | ~available, -torch.inf).argmax(1)
-        chosen[group, newest] = True
-    return chosen
-
-
-def _first_by_score(
-    groups: Groups, candidates: Tensor, d_cos: Tensor, k_prime: Tensor, config: CareConfig
-) -> Tensor:
-    """The selectors of Figure 5 that `nearest` is compared with; ties go to row order.
-
-    **Settled**: `mixed` takes the ceil(K'/2) nearest and the floor(K'/2) farthest failures, and
-    none of these selectors preselects or thins.
-    """
-    if config.selector == "farthest":
-        return _lowest(-d_cos, candidates, k_prime)
-    if config.selector == "random":
-        draws = uniform_draws(groups.uids, candidates.shape[1], config.seed, "negatives")
-        return _lowest(draws.to(d_cos.device), candidates, k_prime)
-    near = _lowest(d_cos, candidates, (k_prime + 1) // 2)
-    return near | _lowest(-d_cos, candidates & ~near, k_prime // 2)
-
-
-def _lowest(score: Tensor, candidates: Tensor, count: Tensor) -> Tensor:
-    """The `count` candidates of lowest score in each row: bool, the shape of `candidates`."""
-    order = score.masked_fill(~candidates, torch.inf).argsort(dim=1, stable=True)
-    place = torch.arange(order.shape[1], device=order.device)
-    return torch.zeros_like(candidates).scatter(1, order, place < count[:, None])

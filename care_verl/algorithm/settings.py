@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
 
@@ -59,9 +59,9 @@ class Real:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few words."""
+    """One of a few words. Those of a mapping are its keys, as they are when it is asked."""
 
-    options: tuple[str, ...]
+    options: Collection[str]
 
     @property
     def allowed(self) -> str:
