@@ -28,9 +28,9 @@ OURS: dict[type[Settings], str] = {CareConfig: "algorithm.md", GrpoCareConfig: "
 
 KEY = re.compile(r"([a-z_]\w*(?:\.\w+)+)(?:=.*)?", re.DOTALL)
 NOT_VERLS = re.compile(
-    r"algorithm\.(grpo_)?care.*|ray_kwargs\..*|reward_model\.ground_truth|.*\.(pt|py)"
+    r"algorithm\.((grpo_)?care|leave_one_out|NAME).*|ray_kwargs\..*|reward_model\.ground_truth|.*\.(pt|py)"
 )
-"""What looks like a setting of verl: ours, Ray's own, a column, files."""
+"""What looks like a setting of verl: ours and an example's, Ray's own, a column, files."""
 
 
 def parametrized(page: Page) -> str:
