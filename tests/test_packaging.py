@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 import subprocess
 import sys
@@ -75,3 +76,21 @@ def tools() -> list[str]:
         if isinstance(target, ast.Name)
     }
     return [Requirement(line).name for line in ast.literal_eval(assigned["TOOLS"])]
+
+
+def test_all_errors_have_one_root_and_end_in_error() -> None:
+    """Read from the sources: some modules can only be imported in another environment."""
+    builtin = {name for name, kind in vars(builtins).items() if isinstance(kind, type)}
+    found = []
+    for path in (ROOT / "care_verl").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            bases = [ast.unparse(base) for base in getattr(node, "bases", [])]
+            raised = [b for b in bases if b.endswith("Error") or b in builtin & EXCEPTIONS]
+            if isinstance(node, ast.ClassDef) and raised and node.name != "CareVerlError":
+                own = all(base not in builtin for base in bases[:1])
+                if not (own and node.name.endswith("Error")):
+                    found.append(f"{path.name}: {node.name}({', '.join(bases)})")
+    assert found == []
+
+
+EXCEPTIONS = {"Exception", "BaseException"}

@@ -6,6 +6,8 @@ import inspect
 from importlib.metadata import PackageNotFoundError, version
 from types import FunctionType, ModuleType
 
+from care_verl.common.errors import CareVerlError
+
 #: The releases whose source the patches of this package were written against.
 TRIED_VERSIONS = {
     "verl": ("0.9.1",),
@@ -14,7 +16,7 @@ TRIED_VERSIONS = {
 }
 
 
-class ContractError(RuntimeError):
+class ContractError(CareVerlError, RuntimeError):
     """A library that care-verl patches no longer has the code that the patch expects."""
 
 

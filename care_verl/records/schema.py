@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
+from care_verl.common.errors import CareVerlError
 from care_verl.methods import METHODS, Column
 
 FORMAT = "care-verl record"
@@ -187,5 +188,5 @@ packages, state of the git checkout it was started in (`{}` outside of one) and 
 JSON."""
 
 
-class RecordError(ValueError):
+class RecordError(CareVerlError, ValueError):
     """A file that is no record, or one of another version."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from care_verl.common.errors import CareVerlError
 from care_verl.common.logs import logger_of
 from care_verl.rollout.bank import SlotBank, SlotSelection
 from care_verl.rollout.host_copy import HostCopy, to_device
@@ -49,7 +50,7 @@ class Delivery:
     """Keys of the tickets whose embedding means nothing."""
 
 
-class HarvestSurpriseError(RuntimeError):
+class HarvestSurpriseError(CareVerlError, RuntimeError):
     """vLLM treats so many requests in ways that the harvest does not know that it is not chance."""
 
 

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import tempfile
 
+from care_verl.common.errors import CareVerlError
 from care_verl.rollout.ticket import Ticket
 from care_verl.rollout.wire import Decoder, Harvested
 
@@ -13,7 +14,7 @@ from care_verl.rollout.wire import Decoder, Harvested
 _FOLDER = "/tmp"
 
 
-class HarvestLostError(RuntimeError):
+class HarvestLostError(CareVerlError, RuntimeError):
     """An embedding that was asked for will not come."""
 
 

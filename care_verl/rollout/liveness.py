@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from vllm.v1.engine.core_client import AsyncMPClient
 from vllm.v1.engine.exceptions import EngineDeadError
 
+from care_verl.common.errors import CareVerlError
 from care_verl.platform.contract import require_source
 
 T = TypeVar("T")
@@ -21,7 +22,7 @@ T = TypeVar("T")
 _POLL_S = 0.2
 
 
-class RolloutEngineDiedError(RuntimeError):
+class RolloutEngineDiedError(CareVerlError, RuntimeError):
     """vLLM's engine process, or one of its workers, is gone."""
 
 

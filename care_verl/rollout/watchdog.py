@@ -14,6 +14,7 @@ from typing import Any
 
 import ray
 
+from care_verl.common.errors import CareVerlError
 from care_verl.common.logs import logger_of
 
 logger = logger_of(__name__)
@@ -22,7 +23,7 @@ logger = logger_of(__name__)
 _WORD_COMES_WITHIN_S = 3.0
 
 
-class RolloutDiedError(RuntimeError):
+class RolloutDiedError(CareVerlError, RuntimeError):
     """A rollout engine died during the run."""
 
 

@@ -65,7 +65,7 @@ def verify(
     choices: the row's options, where they are known.
     prefilled: the prompt has opened the rationale already.
 
-    May be called from any thread of any process. Raises nothing for any response; WorkerFailed
+    May be called from any thread of any process. Raises nothing for any response; WorkerFailedError
     when the processes that compare expressions cannot be started.
     """
     found = extract(response, think_tag=think_tag, answer_tag=answer_tag, prefilled=prefilled)

@@ -12,7 +12,7 @@ import pytest
 
 from care_verl.tools.atlas.html import number
 from care_verl.tools.atlas.selection import Wanted
-from care_verl.tools.atlas.write import NothingFound, write_atlas
+from care_verl.tools.atlas.write import NothingFoundError, write_atlas
 from tests.records.samples import write_consistency_run
 
 from .harm import HARM, SHOWN, UID, harmful_group
@@ -129,7 +129,7 @@ def test_numbers_are_rounded_without_a_sign_on_zero() -> None:
 def test_an_empty_selection_says_what_there_is(tmp_path: Path) -> None:
     write_rows(tmp_path, 1, readable_group(tmp_path, "s000001p00001"))
     with pytest.raises(
-        NothingFound, match=r"No group fits \(rescued\) in step 1\. Groups there: 1, of"
+        NothingFoundError, match=r"No group fits \(rescued\) in step 1\. Groups there: 1, of"
     ):
         write_atlas(tmp_path, Wanted(rescued=True))
 

@@ -16,7 +16,7 @@ from care_verl.tools.demo.evaluate import ERRORS, GREEDY, SAMPLED, Evaluation
 from care_verl.tools.demo.run_log import RunLog
 from care_verl.tools.demo.summary import Summary
 from care_verl.tools.evaluation.answers import Answer, write_answers
-from care_verl.tools.evaluation.lines import OtherQuestions
+from care_verl.tools.evaluation.lines import OtherQuestionsError
 from tests.evaluation.samples import answers
 
 
@@ -72,7 +72,7 @@ def test_gain_is_paired_by_chart() -> None:
 
 def test_gain_refuses_other_charts() -> None:
     fewer = Evaluation.of("before", sampled([0]), answers([0]), {})
-    with pytest.raises(OtherQuestions, match="not asked the same questions"):
+    with pytest.raises(OtherQuestionsError, match="not asked the same questions"):
         _ = summary(STEP_1, before=fewer).gain
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from care_verl.tools.doctor.dry_run import SCRIPT, ScriptChanged, render, scripts, write_plan
+from care_verl.tools.doctor.dry_run import SCRIPT, ScriptChangedError, render, scripts, write_plan
 
 from .told import all_well, the_warning
 
@@ -61,5 +61,5 @@ def test_what_the_script_refuses_is_left_out_and_told(
 def test_a_script_with_another_line_is_refused(tmp_path: Path) -> None:
     """Contract with `examples/slurm/train.sbatch`, whose lines are filled in."""
     template = (scripts() / SCRIPT).read_text()
-    with pytest.raises(ScriptChanged, match="nodes=2"):
+    with pytest.raises(ScriptChangedError, match="nodes=2"):
         render(template.replace("--nodes=2", "--nodes=3"), 4, 8, tmp_path, [])

@@ -14,10 +14,10 @@ import pytest
 
 from care_verl.tools.evaluation import lmms
 from care_verl.tools.evaluation.answers import Answer, entries
-from care_verl.tools.evaluation.backends import ArgumentProblem, model_arguments, server_options
+from care_verl.tools.evaluation.backends import ArgumentError, model_arguments, server_options
 from care_verl.tools.evaluation.choices import Backend
 from care_verl.tools.evaluation.decoding import Decoding
-from care_verl.tools.evaluation.lmms import Progress, RunFailed, failure, whole_answers
+from care_verl.tools.evaluation.lmms import Progress, RunFailedError, failure, whole_answers
 
 from .samples import answers
 
@@ -81,20 +81,20 @@ def test_a_part_on_purpose(tmp_path: Path, log: Path) -> None:
 def test_missing_answers_are_no_result(tmp_path: Path, log: Path) -> None:
     """LMMs-Eval's status is 0 for them."""
     out = written(tmp_path / "out", answers([1.0, 0.0]), 4)
-    with pytest.raises(RunFailed, match="2 answers to 4 questions; without one are rows 2, 3"):
+    with pytest.raises(RunFailedError, match="2 answers to 4 questions; without one are rows 2, 3"):
         whole_answers(out, TASK, None, log)
-    with pytest.raises(RunFailed, match="2 answers to 3 questions"):
+    with pytest.raises(RunFailedError, match="2 answers to 3 questions"):
         whole_answers(out, TASK, 3, log)
 
 
 def test_no_file_is_an_error_with_its_reason(tmp_path: Path, log: Path) -> None:
     log.write_text(
         "Traceback (most recent call last):\n  File ...\n"
-        "care_verl.tools.evaluation.data.DataProblem: no files\n"
+        "care_verl.tools.evaluation.data.DataError: no files\n"
         "Error during evaluation: no files.\n"
     )
     with pytest.raises(
-        RunFailed, match="failed: care_verl.tools.evaluation.data.DataProblem: no files"
+        RunFailedError, match="failed: care_verl.tools.evaluation.data.DataError: no files"
     ):
         whole_answers(tmp_path, TASK, None, log)
 
@@ -153,13 +153,13 @@ def test_own_arguments_win() -> None:
 
 
 def test_a_comma_is_refused() -> None:
-    with pytest.raises(ArgumentProblem, match="takes no comma"):
+    with pytest.raises(ArgumentError, match="takes no comma"):
         arguments(Backend.VLLM, "/models/a,b")
 
 
 def test_a_name_that_lmms_eval_takes_for_openais() -> None:
     """It would send no temperature and another limit of the length."""
-    with pytest.raises(ArgumentProblem, match="'o3' is in the name 'solo3'"):
+    with pytest.raises(ArgumentError, match="'o3' is in the name 'solo3'"):
         arguments(Backend.OPENAI, "solo3")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from care_verl.tools.evaluation import table
 from care_verl.tools.evaluation.benchmarks import PAPER
-from care_verl.tools.evaluation.lines import Line, OtherQuestions, Seed, gains
+from care_verl.tools.evaluation.lines import Line, OtherQuestionsError, Seed, gains
 from care_verl.tools.evaluation.paper import paper_rows
 from care_verl.tools.evaluation.report import Report, to_json, write
 
@@ -76,7 +76,7 @@ def test_other_gold_answers_are_other_questions() -> None:
         Line(name, (Seed(model, {"embedded": own}),))
         for name, own in (("a", other), ("b", changed))
     ]
-    with pytest.raises(OtherQuestions, match="embedded: a and b were not asked the same"):
+    with pytest.raises(OtherQuestionsError, match="embedded: a and b were not asked the same"):
         gains(lines)
 
 

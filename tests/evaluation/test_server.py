@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from care_verl.tools.evaluation import server
-from care_verl.tools.evaluation.server import ServerProblem, running_server, started_server
+from care_verl.tools.evaluation.server import ServerError, running_server, started_server
 
 from .test_child import eventually, gone, pids
 
@@ -75,7 +75,7 @@ def test_a_server_that_serves_the_model() -> None:
 
 
 def test_one_that_serves_another() -> None:
-    with listening() as url, pytest.raises(ServerProblem, match="serves policy; expected other"):
+    with listening() as url, pytest.raises(ServerError, match="serves policy; expected other"):
         running_server(url, "other")
 
 
@@ -83,14 +83,14 @@ def test_one_that_would_refuse_the_length() -> None:
     with listening() as url:
         found = running_server(url, "policy")
         found.require_room(99)
-        with pytest.raises(ServerProblem, match="takes 100 tokens.*refuse responses of 100: give"):
+        with pytest.raises(ServerError, match="takes 100 tokens.*refuse responses of 100: give"):
             found.require_room(100)
 
 
 def test_one_that_does_not_answer() -> None:
     with listening() as url:
         pass
-    with pytest.raises(ServerProblem, match=f"{url} does not answer"):
+    with pytest.raises(ServerError, match=f"{url} does not answer"):
         running_server(url, "policy")
 
 
@@ -100,7 +100,7 @@ def test_one_that_stops_is_given_up_after_three_times() -> None:
         found = running_server(url, "policy")
     found.check()
     found.check()
-    with pytest.raises(ServerProblem, match="stopped answering"):
+    with pytest.raises(ServerError, match="stopped answering"):
         found.check()
 
 
@@ -139,14 +139,14 @@ def test_one_that_dies_is_named_with_its_last_words(serve: Path) -> None:
         assert found.process is not None
         process = found.process
         assert eventually(lambda: process.poll() is not None)
-        with pytest.raises(ServerProblem, match=f"(?s)ended with status 137.*{pid}"):
+        with pytest.raises(ServerError, match=f"(?s)ended with status 137.*{pid}"):
             found.check()
 
 
 def test_one_that_does_not_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(server, "SERVE", ["sh", "-c", "echo no such model; exit 3"])
     with (
-        pytest.raises(ServerProblem, match="(?s)ended with status 3.*no such model"),
+        pytest.raises(ServerError, match="(?s)ended with status 3.*no such model"),
         started_server("/model", [], tmp_path / "log"),
     ):
         pass

@@ -23,7 +23,7 @@ _WRITERS = ("human", "machine")
 def open_chartqa(source: str, split: str, subset: str) -> Source:
     """Open a split (`train`, `val`, `test`); `subset` is `human`, `machine` or `all`.
 
-    Raises SourceProblem when files or columns are missing.
+    Raises SourceError when files or columns are missing.
     """
     folder = located(source, [f"data/{split}-*.parquet"])
     table = ParquetRows(shards(folder / "data", split), _COLUMNS)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from care_verl.data.columns import REWARD_STYLE
-from care_verl.data.corpora.images import ImageProblem, StoredImage, checked_image
+from care_verl.data.corpora.images import ImageError, StoredImage, checked_image
 from care_verl.data.corpora.limits import Limits, Tags
 from care_verl.data.corpora.prompt import bare_question, prompt_text
-from care_verl.data.corpora.source import ImageUnavailable, RawRow, Source
+from care_verl.data.corpora.source import ImageUnavailableError, RawRow, Source
 from care_verl.data.corpora.token_count import TokenCounter
 from care_verl.data.corpora.units import Dropped, Kept, Unit
 from care_verl.verifier import gold_problem
@@ -38,7 +38,7 @@ class Checks:
             return Dropped(row.source_id, "placeholders and images differ", detail)
         try:
             images = [checked_image(load(), self.limits) for load in row.images]
-        except (ImageProblem, ImageUnavailable) as error:
+        except (ImageError, ImageUnavailableError) as error:
             return Dropped(row.source_id, error.reason, str(error))
         dropped = self._too_long(row, text, images) or _unusable_gold(row)
         return dropped or Kept(_rl_row(row, text, images), _notes(row, images))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from care_verl.data.corpora.source import SourceProblem
+from care_verl.data.corpora.source import SourceError
 
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
 
@@ -59,7 +59,7 @@ MULBERRY = Part(
 def conversation(part: Part, number: int, item: Mapping[str, Any]) -> Conversation:
     """The item with this number in the file of `part`.
 
-    Raises SourceProblem with the item's number when a key is missing or holds another type.
+    Raises SourceError with the item's number when a key is missing or holds another type.
     """
     place = f"{part.file}, item {number}"
     turns = _value(item, ("conversations",), list, place)
@@ -83,7 +83,7 @@ def relative_path(part: Part, name: str) -> PurePosixPath:
 
 def _turn(turn: Any, place: str) -> Turn:
     if not isinstance(turn, dict):
-        raise SourceProblem(f"{place}: a turn is {turn!r:.60}; expected an object")
+        raise SourceError(f"{place}: a turn is {turn!r:.60}; expected an object")
     role = _value(turn, ("from", "role"), str, place)
     return Turn(_ROLES.get(role, role), _value(turn, ("value", "content"), str, place))
 
@@ -94,16 +94,16 @@ def _value(item: Mapping[str, Any], names: Sequence[str], kind: Any, place: str)
         if name not in item:
             continue
         if not isinstance(item[name], kind):
-            raise SourceProblem(
+            raise SourceError(
                 f"{place}: {name} is {item[name]!r:.60}; expected {getattr(kind, '__name__', kind)}"
             )
         return item[name]
-    raise SourceProblem(f"{place}: no {' or '.join(names)}; found {', '.join(item) or 'nothing'}")
+    raise SourceError(f"{place}: no {' or '.join(names)}; found {', '.join(item) or 'nothing'}")
 
 
 def _paths(images: str | list[Any] | None, place: str) -> tuple[str, ...]:
     paths = [images] if isinstance(images, str) else images or []
     for path in paths:
         if not isinstance(path, str):
-            raise SourceProblem(f"{place}: an image is {path!r:.60}; expected a path")
+            raise SourceError(f"{place}: an image is {path!r:.60}; expected a path")
     return tuple(path for path in paths if path)

@@ -2,6 +2,7 @@
 
 import re
 
+from care_verl.common.errors import CareVerlError
 from care_verl.data.corpora.limits import Tags
 from care_verl.verifier import extract
 
@@ -19,7 +20,7 @@ _PREFIX = re.compile(
 _PLACEHOLDERS = ("<image>", "<video>")
 
 
-class Unusable(Exception):
+class UnusableError(CareVerlError):
     """A demonstration that cannot be brought to the form; the message is the reason, few words."""
 
 
@@ -29,21 +30,21 @@ def normal_form(text: str, tags: Tags) -> str:
     Spellings of the tags are made one, white space around each part and a prefix such as
     `**Final Answer:**` in the answer are removed; the words stay as they are.
 
-    Raises Unusable when there is not exactly one of each, when either is empty or other text stands
-    beside them, and when the text holds a placeholder of media.
+    Raises UnusableError when there is not exactly one of each, when either is empty or other text
+    stands beside them, and when the text holds a placeholder of media.
     """
     if any(placeholder in text for placeholder in _PLACEHOLDERS):
-        raise Unusable("placeholder of media in the response")
+        raise UnusableError("placeholder of media in the response")
     pieces = _TAG.split(text)
     # Text, slash, name, text, slash, name, …, text.
     found = [
         f"<{slash}{name.lower()}>" for slash, name in zip(pieces[1::3], pieces[2::3], strict=True)
     ]
     if found != _EXPECTED:
-        raise Unusable(_what_is_wrong(found))
+        raise UnusableError(_what_is_wrong(found))
     before, rationale, between, answer, after = (piece.strip() for piece in pieces[::3])
     if before or between or after:
-        raise Unusable("text outside rationale and answer")
+        raise UnusableError("text outside rationale and answer")
     return _checked(rationale, without_prefix(answer), tags)
 
 
@@ -71,9 +72,9 @@ def _what_is_wrong(found: list[str]) -> str:
 def _checked(rationale: str, answer: str, tags: Tags) -> str:
     for text, part in ((rationale, "rationale"), (answer, "answer")):
         if not text:
-            raise Unusable(f"empty {part}")
+            raise UnusableError(f"empty {part}")
     form = f"<{tags.think}>{rationale}</{tags.think}><{tags.answer}>{answer}</{tags.answer}>"
     # Other tag names than the corpus's own may stand in its text.
     if not extract(form, think_tag=tags.think, answer_tag=tags.answer).well_formed:
-        raise Unusable("not well formed for the verifier")
+        raise UnusableError("not well formed for the verifier")
     return form

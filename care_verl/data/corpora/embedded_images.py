@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from care_verl.data.corpora.source import ImageLoader, ImageUnavailable
+from care_verl.data.corpora.source import ImageLoader, ImageUnavailableError
 
 
 def embedded_image(cell: Mapping[str, Any] | None) -> ImageLoader:
@@ -12,7 +12,7 @@ def embedded_image(cell: Mapping[str, Any] | None) -> ImageLoader:
     def load() -> bytes:
         data = cell.get("bytes") if cell else None
         if not data:
-            raise ImageUnavailable("missing image", "the cell holds no bytes")
+            raise ImageUnavailableError("missing image", "the cell holds no bytes")
         return bytes(data)
 
     return load

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from care_verl.common.errors import CareVerlError
+
 # A perceptual hash (pHash): the signs of the lowest frequencies of a small grey picture. 256 bits
 # instead of the usual 64, since diagrams of thin lines on white hardly differ in the coarsest.
 HASH_BITS = 256
@@ -22,7 +24,7 @@ Looks = npt.NDArray[np.uint64]  # N images: (N, 4) words of 64 bits
 Look = npt.NDArray[np.uint64]  # one image: (4,) words of 64 bits
 
 
-class UnreadableImage(ValueError):
+class UnreadableImageError(CareVerlError, ValueError):
     """Bytes that are no image, or not all of one."""
 
 
@@ -49,12 +51,12 @@ def question_key(text: str) -> str:
 def image_print(data: bytes) -> ImagePrint:
     """The fingerprint of an encoded image.
 
-    Raises UnreadableImage when pillow cannot read it.
+    Raises UnreadableImageError when pillow cannot read it.
     """
     try:
         image = _on_white(Image.open(io.BytesIO(data)))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UnreadableImage(f"{type(error).__name__}: {error}") from error
+        raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
     digest = hashlib.blake2b(repr(image.size).encode(), digest_size=16)
     digest.update(image.tobytes())
     return ImagePrint(digest.digest(), look(image))

@@ -24,7 +24,7 @@ _OPTIONAL = ("id", "choices", "ground_truth")
 def open_geometry3k(source: str, split: str) -> Source:
     """Open a split (`train`, `validation`, `test`).
 
-    Raises SourceProblem when files or columns are missing.
+    Raises SourceError when files or columns are missing.
     """
     folder = located(source, [f"data/{split}-*.parquet"])
     table = ParquetRows(shards(folder / "data", split), _COLUMNS, _OPTIONAL)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from care_verl.data.corpora.source import SourceProblem
+from care_verl.data.corpora.source import SourceError
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -14,13 +14,13 @@ def located(source: str, patterns: Sequence[str]) -> Path:
 
     patterns: the files that are needed, as the hub names them.
 
-    Raises SourceProblem when the folder is not there or the hub cannot be reached.
+    Raises SourceError when the folder is not there or the hub cannot be reached.
     """
     folder = Path(source).expanduser()
     if folder.is_dir():
         return folder.absolute()
     if not _HUB_ID.fullmatch(source):
-        raise SourceProblem(
+        raise SourceError(
             f"{source}: no such folder, and no hub id; expected a folder that holds "
             f"{', '.join(patterns)}, or an id such as owner/name"
         )
@@ -38,7 +38,7 @@ def _fetched(repository: str, patterns: Sequence[str]) -> Path:
             snapshot_download(repository, repo_type="dataset", allow_patterns=list(patterns))
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError) as error:
-        raise SourceProblem(
+        raise SourceError(
             f"{repository} cannot be fetched from the hub ({type(error).__name__}: "
             f"{str(error).splitlines()[0] if str(error) else 'no details'}). Place its files "
             f"{', '.join(patterns)} under those names in a folder, and give the folder's path as "

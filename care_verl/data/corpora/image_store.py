@@ -4,7 +4,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from care_verl.data.corpora.source import ImageLoader, ImageUnavailable, SourceProblem
+from care_verl.data.corpora.source import ImageLoader, ImageUnavailableError, SourceError
 
 # An entry of a zip file can unpack to any size; no image of a corpus comes near this one.
 _MOST_BYTES = 1 << 28
@@ -14,11 +14,11 @@ class ZippedImages:
     """Images read straight from a zip file, one at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Raises SourceProblem when the file is cut short or is no zip file."""
+        """Raises SourceError when the file is cut short or is no zip file."""
         try:
             self._zip = zipfile.ZipFile(path)
         except zipfile.BadZipFile as error:
-            raise SourceProblem(
+            raise SourceError(
                 f"{path} ({path.stat().st_size:,} bytes) is no whole zip file: {error}. Its table "
                 "of contents stands at the end, so most likely the download was cut short: "
                 "fetch the file again"
@@ -31,14 +31,14 @@ class ZippedImages:
         def load() -> bytes:
             entry = next((entry for entry in _entries(name) if entry in self._names), None)
             if entry is None:
-                raise ImageUnavailable("missing image", name)
+                raise ImageUnavailableError("missing image", name)
             size = self._zip.getinfo(entry).file_size
             if size > _MOST_BYTES:
-                raise ImageUnavailable("unreadable image", f"{name}: {size} bytes")
+                raise ImageUnavailableError("unreadable image", f"{name}: {size} bytes")
             try:
                 return self._zip.read(entry)
             except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-                raise ImageUnavailable("unreadable image", f"{name}: {error}") from error
+                raise ImageUnavailableError("unreadable image", f"{name}: {error}") from error
 
         return load
 
@@ -54,11 +54,11 @@ class FolderImages:
 
         def load() -> bytes:
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                raise ImageUnavailable("missing image", f"{name} leads out of {self._folder}")
+                raise ImageUnavailableError("missing image", f"{name} leads out of {self._folder}")
             paths = (self._folder / entry for entry in _entries(name))
             path = next((path for path in paths if path.is_file()), None)
             if path is None:
-                raise ImageUnavailable("missing image", name)
+                raise ImageUnavailableError("missing image", name)
             return path.read_bytes()
 
         return load
@@ -70,13 +70,13 @@ def open_images(
     """The images of `folder`, from the zip file `archive` or else the folder `unpacked`.
 
     Returns them and the files that tell one copy from another.
-    Raises SourceProblem when neither is there.
+    Raises SourceError when neither is there.
     """
     if (folder / archive).is_file():
         return ZippedImages(folder / archive), [folder / archive]
     if (folder / unpacked).is_dir():
         return FolderImages(folder), []
-    raise SourceProblem(
+    raise SourceError(
         f"{folder}: neither {archive} nor a folder {unpacked}/ found. "
         f"Place {archive} there as it is on the hub, or what it unpacks to"
     )

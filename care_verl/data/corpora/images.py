@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
 
+from care_verl.common.errors import CareVerlError
 from care_verl.data.corpora.limits import Limits
 
 _KEPT_FORMATS = ("PNG", "JPEG")
@@ -14,7 +15,7 @@ _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB
 _TRANSPARENT_MODES = ("LA", "PA", "RGBA")
 
 
-class ImageProblem(Exception):
+class ImageError(CareVerlError):
     """An image that a row cannot be kept with; `reason` is counted, the message is the detail."""
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -38,7 +39,7 @@ def checked_image(data: bytes, limits: Limits) -> StoredImage:
     A PNG or JPEG in RGB is stored as it is. Anything else becomes a PNG in RGB, with white where
     the image is transparent, as Qwen2.5-VL's own reading of images has it.
 
-    Raises ImageProblem: `unreadable image`, `image mode`, `too few pixels`, `too many pixels`,
+    Raises ImageError: `unreadable image`, `image mode`, `too few pixels`, `too many pixels`,
     `aspect ratio`.
     """
     with warnings.catch_warnings():
@@ -46,18 +47,18 @@ def checked_image(data: bytes, limits: Limits) -> StoredImage:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
             return _checked(data, limits)
-        except ImageProblem:
+        except ImageError:
             raise
         except Image.DecompressionBombError as error:
-            raise ImageProblem("too many pixels", str(error)) from error
+            raise ImageError("too many pixels", str(error)) from error
         except UnidentifiedImageError as error:
             # Pillow's own words hold an address in memory: no two runs would write the same.
-            raise ImageProblem("unreadable image", "in no format that Pillow knows") from error
+            raise ImageError("unreadable image", "in no format that Pillow knows") from error
         except MemoryError:
             raise
         except Exception as error:
             # Pillow's decoders raise whatever they stumble over in damaged data.
-            raise ImageProblem("unreadable image", f"{type(error).__name__}: {error}") from error
+            raise ImageError("unreadable image", f"{type(error).__name__}: {error}") from error
 
 
 def _checked(data: bytes, limits: Limits) -> StoredImage:
@@ -67,7 +68,7 @@ def _checked(data: bytes, limits: Limits) -> StoredImage:
     with Image.open(io.BytesIO(data)) as image:
         image.load()
         if image.mode not in _MODES:
-            raise ImageProblem("image mode", f"mode {image.mode}; readable are {', '.join(_MODES)}")
+            raise ImageError("image mode", f"mode {image.mode}; readable are {', '.join(_MODES)}")
         if image.format in _KEPT_FORMATS and image.mode == "RGB" and not _transparent(image):
             return StoredImage(data, image.width, image.height, encoded_anew=False)
         return StoredImage(_as_png(image), image.width, image.height, encoded_anew=True)
@@ -77,11 +78,11 @@ def _check_size(image: Image.Image, limits: Limits) -> None:
     width, height = image.size
     pixels, found = width * height, f"{width} x {height}"
     if pixels < limits.min_pixels:
-        raise ImageProblem("too few pixels", f"{found}; fewest are {limits.min_pixels}")
+        raise ImageError("too few pixels", f"{found}; fewest are {limits.min_pixels}")
     if pixels > limits.max_pixels:
-        raise ImageProblem("too many pixels", f"{found}; most are {limits.max_pixels}")
+        raise ImageError("too many pixels", f"{found}; most are {limits.max_pixels}")
     if max(width, height) > limits.aspect_ratio * min(width, height):
-        raise ImageProblem("aspect ratio", f"{found}; most is {limits.aspect_ratio}")
+        raise ImageError("aspect ratio", f"{found}; most is {limits.aspect_ratio}")
 
 
 def _transparent(image: Image.Image) -> bool:

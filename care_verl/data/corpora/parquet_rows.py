@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from care_verl.data.corpora.source import SourceProblem
+from care_verl.data.corpora.source import SourceError
 
 # Rows hold images of up to some megabytes: a batch is what stays in memory.
 _BATCH_ROWS = 16
@@ -32,7 +32,7 @@ class ParquetRows:
                 self._first.append(self._first[-1] + file.metadata.num_rows)
             missing = [column for column in columns if column not in found]
             if missing:
-                raise SourceProblem(
+                raise SourceError(
                     f"{path}: column {', '.join(missing)} missing; found {', '.join(found)}; "
                     f"expected {', '.join(columns)}. Fetch the file again, or rename its columns."
                 )
@@ -93,9 +93,7 @@ class _reading:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, pa.ArrowException | OSError):
-            raise SourceProblem(
-                f"{self._path}: damaged ({error}). Fetch the file again."
-            ) from error
+            raise SourceError(f"{self._path}: damaged ({error}). Fetch the file again.") from error
 
 
 def _opened(path: Path) -> pq.ParquetFile:
@@ -107,13 +105,13 @@ def _opened(path: Path) -> pq.ParquetFile:
 def shards(folder: Path, split: str) -> list[Path]:
     """The parquet files of a split in the hub's layout, `<split>-00000-of-00003….parquet`, sorted.
 
-    Raises SourceProblem when the split is not there, or not all of its files are.
+    Raises SourceError when the split is not there, or not all of its files are.
     """
     found = {path: _SHARD.fullmatch(path.name) for path in sorted(folder.glob("*.parquet"))}
     matches = {path: match for path, match in found.items() if match and match["split"] == split}
     if not matches:
         splits = sorted({match["split"] for match in found.values() if match})
-        raise SourceProblem(
+        raise SourceError(
             f"{folder}: no file {split}-00000-of-….parquet; splits found: "
             f"{', '.join(splits) or 'none'}. Fetch the split's files, or name another with --split."
         )
@@ -121,7 +119,7 @@ def shards(folder: Path, split: str) -> list[Path]:
     numbers = sorted(int(match["number"]) for match in matches.values())
     if len(counts) > 1 or numbers != list(range(max(counts))):
         names = ", ".join(path.name for path in matches)
-        raise SourceProblem(
+        raise SourceError(
             f"{folder}: the files of {split} are not one whole set: found {names}; "
             f"expected numbers 00000 to {max(counts) - 1:05d}, each once. Fetch the missing ones."
         )

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from care_verl.data.corpora.fingerprints import (
     ImagePrint,
-    UnreadableImage,
+    UnreadableImageError,
     image_print,
     question_key,
 )
@@ -116,7 +116,7 @@ def image_prints(images: Sequence[bytes], path: Path, row: int) -> tuple[ImagePr
     for number, data in enumerate(images):
         try:
             prints.append(image_print(data))
-        except UnreadableImage as error:
+        except UnreadableImageError as error:
             raise ValueError(
                 f"{path}, row {row}: image {number} does not open ({error}). "
                 "Repair or remove the row, or make the file anew."

@@ -3,14 +3,15 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from care_verl.common.errors import CareVerlError
 from care_verl.data.corpora.units import Dropped
 
 
-class SourceProblem(ValueError):
+class SourceError(CareVerlError, ValueError):
     """A source that cannot be read as it is; the message says what to change."""
 
 
-class ImageUnavailable(Exception):
+class ImageUnavailableError(CareVerlError):
     """An image of a row that the source names and does not hold whole.
 
     reason: `missing image` or `unreadable image`.
@@ -21,7 +22,7 @@ class ImageUnavailable(Exception):
         self.reason = reason
 
 
-# Gives an image's encoded bytes when it is called; raises ImageUnavailable.
+# Gives an image's encoded bytes when it is called; raises ImageUnavailableError.
 ImageLoader = Callable[[], bytes]
 
 

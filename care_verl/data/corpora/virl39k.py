@@ -13,7 +13,7 @@ from care_verl.data.corpora.hub import located
 from care_verl.data.corpora.image_store import FolderImages, ZippedImages, open_images
 from care_verl.data.corpora.parquet_rows import ParquetRows
 from care_verl.data.corpora.selection import sizes
-from care_verl.data.corpora.source import RawRow, Source, SourceProblem
+from care_verl.data.corpora.source import RawRow, Source, SourceError
 from care_verl.data.corpora.units import Dropped
 
 DATA_SOURCE = "virl39k"
@@ -28,11 +28,11 @@ _COLUMNS = ("question", "answer", "category", "qid", "image")
 def open_virl39k(source: str) -> Source:
     """Open the corpus; its images stay in the zip file, or in a folder `images` in its place.
 
-    Raises SourceProblem when files or columns are missing, or the zip file is cut short.
+    Raises SourceError when files or columns are missing, or the zip file is cut short.
     """
     folder = located(source, [_ROWS, _ARCHIVE])
     if not (folder / _ROWS).is_file():
-        raise SourceProblem(f"{folder}: no file {_ROWS}. Place it there as it is on the hub")
+        raise SourceError(f"{folder}: no file {_ROWS}. Place it there as it is on the hub")
     table = ParquetRows([folder / _ROWS], _COLUMNS)
     images, files = open_images(folder, _ARCHIVE, _UNPACKED)
 

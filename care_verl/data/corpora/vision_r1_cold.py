@@ -24,12 +24,12 @@ from care_verl.data.corpora.conversations import (
     conversation,
     relative_path,
 )
-from care_verl.data.corpora.demonstration_text import Unusable, normal_form
-from care_verl.data.corpora.images import ImageProblem, StoredImage, checked_image
+from care_verl.data.corpora.demonstration_text import UnusableError, normal_form
+from care_verl.data.corpora.images import ImageError, StoredImage, checked_image
 from care_verl.data.corpora.json_items import json_items
 from care_verl.data.corpora.limits import Limits, Tags
 from care_verl.data.corpora.prompt import prompt_text
-from care_verl.data.corpora.source import SourceProblem
+from care_verl.data.corpora.source import SourceError
 from care_verl.data.corpora.token_count import TokenCounter
 from care_verl.data.corpora.units import Dropped, Kept, Unit
 
@@ -94,7 +94,7 @@ class VisionR1Cold:
             return Dropped(talk.source_id, "missing image", ", ".join(missing))
         try:
             return [checked_image(file.read_bytes(), checks.limits) for file in files]
-        except ImageProblem as problem:
+        except ImageError as problem:
             return Dropped(talk.source_id, problem.reason, str(problem))
 
 
@@ -107,14 +107,14 @@ def open_vision_r1_cold(
 
     Both files are read through once, which finds what is broken in them before anything is written.
 
-    Raises SourceProblem when a file or a folder of images is missing, or a file is damaged.
+    Raises SourceError when a file or a folder of images is missing, or a file is damaged.
     """
     given = {LLAVA_COT: llava_cot_images, MULBERRY: mulberry_images}
     roots = {part: root or folder / part.images for part, root in given.items()}
     for part, root in roots.items():
         if not root.is_dir():
             option = f"--{part.images.replace('_', '-')}"
-            raise SourceProblem(
+            raise SourceError(
                 f"the images of {part.file} are expected in {root}, which is no folder: "
                 f"{part.unpack}; or name another folder with {option}"
             )
@@ -130,7 +130,7 @@ def _unit(
     try:
         messages = _messages(talk, checks.tags)
         _require_short(messages, images, checks)
-    except Unusable as problem:
+    except UnusableError as problem:
         return Dropped(talk.source_id, str(problem))
     row = {
         "messages": messages,
@@ -142,10 +142,10 @@ def _unit(
 
 
 def _messages(talk: Conversation, tags: Tags) -> list[dict[str, str]]:
-    """The turns as messages. Raises Unusable with the reason."""
+    """The turns as messages. Raises UnusableError with the reason."""
     roles = [turn.role for turn in talk.turns]
     if not roles or roles != ["user", "assistant"] * (len(roles) // 2):
-        raise Unusable("turns do not alternate between user and assistant")
+        raise UnusableError("turns do not alternate between user and assistant")
     messages = []
     for number, turn in enumerate(talk.turns):
         if turn.role == "assistant":
@@ -153,7 +153,7 @@ def _messages(talk: Conversation, tags: Tags) -> list[dict[str, str]]:
         else:
             text = prompt_text(turn.text, 0 if number else len(talk.images), tags)
         if text is None:
-            raise Unusable("placeholders and images differ")
+            raise UnusableError("placeholders and images differ")
         messages.append({"role": turn.role, "content": text})
     return messages
 
@@ -161,7 +161,7 @@ def _messages(talk: Conversation, tags: Tags) -> list[dict[str, str]]:
 def _require_short(
     messages: Sequence[Mapping[str, str]], images: Sequence[StoredImage], checks: ColdStartChecks
 ) -> None:
-    """Raise Unusable when the row has more tokens than fit.
+    """Raise UnusableError when the row has more tokens than fit.
 
     Each message is counted with a chat's own tokens around it, so the sum is some tokens too high.
     """
@@ -174,12 +174,12 @@ def _require_short(
             tokens = checks.counter.count(message["content"], [] if number else sizes)
         except ValueError as error:
             # Brought to whole patches, a narrow image may pass the ratio that it kept before.
-            raise Unusable("aspect ratio") from error
+            raise UnusableError("aspect ratio") from error
         if tokens is None:
-            raise Unusable("special tokens in the text")
+            raise UnusableError("special tokens in the text")
         total += tokens
     if total > checks.limits.max_prompt_tokens:
-        raise Unusable("too many tokens")
+        raise UnusableError("too many tokens")
 
 
 def _of_mathvision(part: Part, talk: Conversation) -> bool:

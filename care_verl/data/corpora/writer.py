@@ -20,6 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from care_verl.common.errors import CareVerlError
 from care_verl.common.files import whole_file, write_text
 from care_verl.data.corpora import parts
 from care_verl.data.corpora.report import Report
@@ -69,7 +70,7 @@ class Job:
         return -(-self.total // self.part_rows)
 
 
-class DiskFull(OSError):
+class DiskFullError(CareVerlError, OSError):
     """The disk is full; what was done is kept."""
 
 
@@ -86,7 +87,7 @@ def write_corpus(
 
     Raises:
         FileExistsError: the target, or unfinished work, was made with other arguments.
-        DiskFull: no space left; the message says how many bytes the work takes so far.
+        DiskFullError: no space left; the message says how many bytes the work takes so far.
         ValueError: `units` gave fewer or more units than `job.total`.
     """
     if job.out.exists():
@@ -228,7 +229,7 @@ def _full_disk_explained(job: Job) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         used = sum(path.stat().st_size for path in job.unfinished.rglob("*") if path.is_file())
-        raise DiskFull(
+        raise DiskFullError(
             error.errno,
             f"no space left in {job.out.parent}: the work takes {used:,} bytes so far and, at its "
             f"end, about twice the size of the result. What was done is kept in {job.unfinished}: "

@@ -36,7 +36,7 @@ def cold_start(
     The trainer runs in a process of its own and writes `cold_start.log` beside the data. `progress`
     is given a bar of steps. A policy that an earlier call finished is returned as it is.
 
-    Raises CommandFailed when the trainer ends with an error.
+    Raises CommandFailedError when the trainer ends with an error.
     """
     policy = paths.root / f"policy-seed{seed}-steps{steps}"
     if policy.exists():

@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from care_verl.common.errors import CareVerlError
+
 _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 20.0
 _TAIL_LINES = 40
 
 
-class CommandFailed(RuntimeError):
+class CommandFailedError(CareVerlError, RuntimeError):
     """A command ended with an error; the message holds the end of its output."""
 
 
@@ -26,7 +28,7 @@ def logged_run(
 
     Interrupted, it ends the command and all that it started before the interrupt goes on.
 
-    Raises CommandFailed when the command's status is not 0.
+    Raises CommandFailedError when the command's status is not 0.
     """
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -45,7 +47,7 @@ def logged_run(
             raise
     watch()
     if process.returncode != 0:
-        raise CommandFailed(_failure(command, process.returncode, log))
+        raise CommandFailedError(_failure(command, process.returncode, log))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -41,14 +41,14 @@ def atlas(
     """Write a page that shows groups of a run: anchor, failures, credit, reflection, reading."""
     from care_verl.records.schema import RecordError
     from care_verl.tools.atlas.selection import Wanted
-    from care_verl.tools.atlas.write import NothingFound, write_atlas
+    from care_verl.tools.atlas.write import NothingFoundError, write_atlas
 
     console = Console()
     try:
         wanted = Wanted(step, worst_false_negative, rescued, repaired, search, limit)
         with console.status(f"Reading {run}"):
             written = write_atlas(run, wanted, out)
-    except NothingFound as nothing:
+    except NothingFoundError as nothing:
         console.print(str(nothing), highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(1) from nothing
     except (RecordError, ValueError) as error:

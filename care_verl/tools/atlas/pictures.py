@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
+from care_verl.common.errors import CareVerlError
 from care_verl.records.files import RunRecord
 
 LARGEST = 640
@@ -15,7 +16,7 @@ LARGEST = 640
 _QUALITY = 85
 
 
-class PictureError(ValueError):
+class PictureError(CareVerlError, ValueError):
     """A file that is no image."""
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
+from care_verl.common.errors import CareVerlError
 from care_verl.common.files import whole_file
 from care_verl.records.files import FOLDER, RunRecord
 from care_verl.tools.atlas.groups import Group
@@ -17,7 +18,7 @@ from care_verl.tools.atlas.view import view_of
 PAGE = "atlas.html"
 
 
-class NothingFound(LookupError):
+class NothingFoundError(CareVerlError, LookupError):
     """No group is as it was wanted; the message has the counts of what there is."""
 
 
@@ -35,12 +36,12 @@ def write_atlas(run: Path, wanted: Wanted, out: Path | None = None) -> Written:
 
     Raises:
         RecordError: there is no record, or none of the step.
-        NothingFound: no group fits.
+        NothingFoundError: no group fits.
     """
     record = RunRecord.find(run)
     choice = choose(record, wanted)
     if not choice.groups:
-        raise NothingFound(_nothing(wanted, choice))
+        raise NothingFoundError(_nothing(wanted, choice))
     path = out or _home(record) / PAGE
     path.parent.mkdir(parents=True, exist_ok=True)
     write_groups(record, choice.groups, _heading(record, wanted, choice), path)

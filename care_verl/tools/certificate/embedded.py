@@ -20,7 +20,7 @@ PROMPTS = 64
 def embedded_capture(folder: Path) -> Path:
     """The captured first step of a run in `folder`; made there unless an earlier call did.
 
-    Raises CommandFailed when the cold start or the run ends with an error.
+    Raises CommandFailedError when the cold start or the run ends with an error.
     """
     capture = folder / "step_1.safetensors"
     if capture.exists():

@@ -14,13 +14,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from care_verl.common.errors import CareVerlError
 from care_verl.tools.court.trial import Case, FirstVerdict
 
 _BATCH_ROWS = 256
 _OPTIONAL = {"data_source", "extra_info", "pred", "rule"}
 
 
-class InputError(ValueError):
+class InputError(CareVerlError, ValueError):
     """A file that cannot be read as asked; the message says what to change."""
 
 
@@ -86,7 +87,7 @@ def _files(path: Path) -> list[Path]:
     return sorted(found, key=lambda item: (len(item.stem), item.stem))
 
 
-class _UnusableError(ValueError):
+class _UnusableError(CareVerlError, ValueError):
     """Why a record cannot be used."""
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
+from care_verl.common.errors import CareVerlError
 from care_verl.tools.court import symbols
 
 MAX_LENGTH = 500
@@ -35,7 +36,7 @@ Kind = Literal[
 ]
 
 
-class UnreadableError(ValueError):
+class UnreadableError(CareVerlError, ValueError):
     """The text is no mathematics that this reading knows; the message says why."""
 
 

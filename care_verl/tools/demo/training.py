@@ -17,7 +17,7 @@ def train(run_dir: Path, overrides: Sequence[str], steps: int, progress: Progres
 
     Output goes to `run_dir/train.log`, metrics to `run_dir/metrics.jsonl` and TensorBoard.
 
-    Raises CommandFailed when the run exits with an error; its message holds the log's end.
+    Raises CommandFailedError when the run exits with an error; its message holds the log's end.
     """
     log = RunLog(run_dir / "metrics.jsonl")
     log.path.unlink(missing_ok=True)

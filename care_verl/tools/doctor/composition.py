@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
+from care_verl.common.errors import CareVerlError
 from care_verl.methods import METHODS
 from care_verl.tools.doctor.finding import Check, Finding
 
@@ -22,7 +23,7 @@ _NOT_IN_GROUP = re.compile(r"Could not find '(?P<name>[^']+)'")
 _MOST_PLACES = 3
 
 
-class CompositionError(ValueError):
+class CompositionError(CareVerlError, ValueError):
     """These overrides make no configuration; `finding` says why in a sentence."""
 
     def __init__(self, finding: Finding) -> None:

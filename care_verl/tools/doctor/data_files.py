@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig, ListConfig
 
 from care_verl.data.corpora.parquet_rows import ParquetRows
-from care_verl.data.corpora.source import SourceProblem
+from care_verl.data.corpora.source import SourceError
 from care_verl.tools.doctor.finding import Check, Finding
 
 CHECK = Check("data")
@@ -64,7 +64,7 @@ def open_files(config: DictConfig, key: str) -> tuple[list[DataFile], list[Findi
         else:
             try:
                 opened.append(DataFile(path, _rows(path, config)))
-            except SourceProblem as problem:
+            except SourceError as problem:
                 problems.append(CHECK.error(f"{key}: {problem}", _renaming(config)))
     return opened, problems
 

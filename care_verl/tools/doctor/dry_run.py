@@ -11,6 +11,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from care_verl.common.errors import CareVerlError
 from care_verl.common.files import write_text
 from care_verl.tools.doctor.finding import Check, Finding
 
@@ -23,7 +24,7 @@ _OF_THE_JOB = ("trainer.nnodes", "trainer.n_gpus_per_node")
 _FOLDER = "trainer.default_local_dir"
 
 
-class ScriptChanged(RuntimeError):
+class ScriptChangedError(CareVerlError, RuntimeError):
     """The batch script that ships with care-verl no longer has a line that is filled in here."""
 
 
@@ -62,7 +63,7 @@ def scripts() -> Path:
 def render(template: str, nodes: int, gpus: int, folder: Path, overrides: Sequence[str]) -> str:
     """The script for so many nodes and GPUs, with these overrides in front of those given later.
 
-    Raises ScriptChanged where a line that is filled in is not in the template.
+    Raises ScriptChangedError where a line that is filled in is not in the template.
     """
     words = " ".join(shlex.quote(override) for override in overrides)
     changes = {
@@ -75,7 +76,9 @@ def render(template: str, nodes: int, gpus: int, folder: Path, overrides: Sequen
     }
     for before, after in changes.items():
         if template.count(before) != 1:
-            raise ScriptChanged(f"{SCRIPT} has {before.strip()!r} {template.count(before)} times")
+            raise ScriptChangedError(
+                f"{SCRIPT} has {before.strip()!r} {template.count(before)} times"
+            )
         template = template.replace(before, after)
     return template
 

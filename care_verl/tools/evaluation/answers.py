@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from care_verl.common.errors import CareVerlError
+
 ENTRY = "care"
 """Name of our entry in a line: a list of answers, one for each response, without their row."""
 
 
-class AnswersProblem(Exception):
+class AnswersError(CareVerlError):
     """A per-sample file that is not one of our tasks', or was cut."""
 
 
@@ -69,7 +71,7 @@ _NAMES = {field.name for field in fields(Answer)}
 def read_answers(path: Path) -> list[Answer]:
     """All answers of a per-sample file, in the order of rows and samples.
 
-    Raises AnswersProblem when a line is not JSON, or does not come from a task of ours.
+    Raises AnswersError when a line is not JSON, or does not come from a task of ours.
     """
     answers = [answer for number, line in _lines(path) for answer in _answers(path, number, line)]
     return sorted(answers, key=lambda answer: (answer.row, answer.sample))
@@ -87,7 +89,7 @@ def write_answers(answers: Sequence[Answer], path: Path) -> None:
 
 
 def load_answers(path: Path) -> list[Answer]:
-    """What `write_answers` wrote. Raises AnswersProblem for anything else."""
+    """What `write_answers` wrote. Raises AnswersError for anything else."""
     return [_answer(path, number, line) for number, line in _lines(path)]
 
 
@@ -97,13 +99,13 @@ def _lines(path: Path) -> Iterator[tuple[int, Any]]:
             try:
                 yield number, json.loads(line)
             except ValueError as error:
-                raise AnswersProblem(f"{path}, line {number}: no JSON ({error})") from error
+                raise AnswersError(f"{path}, line {number}: no JSON ({error})") from error
 
 
 def _answers(path: Path, number: int, line: Any) -> Iterator[Answer]:
     found = line.get(ENTRY) if isinstance(line, dict) else None
     if not isinstance(found, list) or not found or not isinstance(line.get("doc_id"), int):
-        raise AnswersProblem(
+        raise AnswersError(
             f"{path}, line {number}: no entry {ENTRY!r}; expected a per-sample file of a task "
             "whose name begins with care_"
         )
@@ -115,5 +117,5 @@ def _answers(path: Path, number: int, line: Any) -> Iterator[Answer]:
 def _answer(path: Path, number: int, entry: Any) -> Answer:
     if not isinstance(entry, dict) or not _NAMES - {"upstream"} <= set(entry) <= _NAMES:
         found = sorted(entry) if isinstance(entry, dict) else type(entry).__name__
-        raise AnswersProblem(f"{path}, line {number}: {found}; expected {sorted(_NAMES)}")
+        raise AnswersError(f"{path}, line {number}: {found}; expected {sorted(_NAMES)}")
     return Answer(**entry)

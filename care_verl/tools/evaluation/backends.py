@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from care_verl.common.errors import CareVerlError
 from care_verl.tools.evaluation import hf_launch
 from care_verl.tools.evaluation.choices import Backend
 from care_verl.tools.evaluation.decoding import Decoding
@@ -22,7 +23,7 @@ _CPU = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
 _SPECIAL_NAMES = ("o1", "o3", "o4", "gpt-5")
 
 
-class ArgumentProblem(Exception):
+class ArgumentError(CareVerlError):
     """What LMMs-Eval's own notation of arguments cannot say."""
 
 
@@ -45,7 +46,7 @@ def model_arguments(
     model: a folder, a hub id, or the name under which the server of `base_url` serves it. options:
     the user's own, which win.
 
-    Raises ArgumentProblem.
+    Raises ArgumentError.
     """
     if backend is Backend.VLLM:
         name, batch, own = "vllm", 256, _vllm(model, decoding)
@@ -57,9 +58,7 @@ def model_arguments(
     arguments = {**own, **options}
     for key, value in arguments.items():
         if "," in value and not value.startswith(("{", "[")):
-            raise ArgumentProblem(
-                f"{key}={value}: LMMs-Eval takes no comma there; rename the folder"
-            )
+            raise ArgumentError(f"{key}={value}: LMMs-Eval takes no comma there; rename the folder")
     text = ",".join(f"{key}={value}" for key, value in arguments.items())
     return ["--model", name, "--model_args", text, "--batch_size", str(batch)]
 
@@ -101,7 +100,7 @@ def _vllm(model: str, decoding: Decoding) -> dict[str, str]:
 def _openai(model: str, base_url: str) -> dict[str, str]:
     special = [name for name in _SPECIAL_NAMES if name in model]
     if special:
-        raise ArgumentProblem(
+        raise ArgumentError(
             f"{special[0]!r} is in the name {model!r}: LMMs-Eval takes it for a model of OpenAI's "
             "and drops temperature and length; serve it under another name"
         )

@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from care_verl.common.errors import CareVerlError
 from care_verl.common.files import all_or_nothing, write_text
 from care_verl.tools.evaluation.answers import Answer, load_answers, write_answers
 from care_verl.tools.evaluation.benchmarks import Benchmark
@@ -24,7 +25,7 @@ ANSWERS = "answers.jsonl"
 RAW = "lmms_eval"
 
 
-class OtherSettings(Exception):
+class OtherSettingsError(CareVerlError):
     """A cell that was made with other settings than are asked for."""
 
 
@@ -39,14 +40,14 @@ class Cell:
     def answers(self) -> list[Answer] | None:
         """The answers of an earlier call; None where there are none.
 
-        Raises OtherSettings when they were made with other settings.
+        Raises OtherSettingsError when they were made with other settings.
         """
         record = self.folder / CELL
         if not record.exists():
             return None
         found = json.loads(record.read_text(encoding="utf-8"))
         if found != self.made_with:
-            raise OtherSettings(
+            raise OtherSettingsError(
                 f"{self.folder} was made with {_difference(found, self.made_with)}; "
                 "name another --out, or remove this folder"
             )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from care_verl.common.errors import CareVerlError
 from care_verl.tools.evaluation.benchmarks import Benchmark
 
 FOLDER = "CARE_VERL_BENCHMARKS"
@@ -16,7 +17,7 @@ FOLDER = "CARE_VERL_BENCHMARKS"
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})")
 
 
-class DataProblem(Exception):
+class DataError(CareVerlError):
     """A benchmark's files are not here and cannot be fetched, or are not what they should be."""
 
 
@@ -26,7 +27,7 @@ def located(benchmark: Benchmark) -> list[Path]:
     They lie in the folder that CARE_VERL_BENCHMARKS names, under the benchmark's name, either as
     the hub arranges them or without its folders; or in the hub's cache.
 
-    Raises DataProblem that says which files to place where; also for a split that lacks a file.
+    Raises DataError that says which files to place where; also for a split that lacks a file.
     """
     folder = _own_folder(benchmark)
     files = _matching(folder, benchmark) if folder is not None else []
@@ -34,13 +35,13 @@ def located(benchmark: Benchmark) -> list[Path]:
         files = _matching(_fetched(benchmark), benchmark)
     if not files:
         wanted = ", ".join(benchmark.files)
-        raise DataProblem(f"{benchmark.dataset} holds no {wanted}. {_advice(benchmark)}")
+        raise DataError(f"{benchmark.dataset} holds no {wanted}. {_advice(benchmark)}")
     _require_all_shards(files, benchmark)
     return files
 
 
 def load(benchmark: Benchmark) -> Any:
-    """The split as a `datasets.Dataset`. Raises DataProblem, also when a column is missing."""
+    """The split as a `datasets.Dataset`. Raises DataError, also when a column is missing."""
     from datasets import load_dataset
 
     files = located(benchmark)
@@ -48,12 +49,12 @@ def load(benchmark: Benchmark) -> Any:
     table = load_dataset("parquet", data_files={split: [str(f) for f in files]}, split=split)
     missing = set(benchmark.columns) - set(table.column_names)
     if missing:
-        raise DataProblem(
+        raise DataError(
             f"{files[0]} has columns {', '.join(table.column_names)}; expected also "
             f"{', '.join(sorted(missing))}. {_advice(benchmark)}"
         )
     if not len(table):
-        raise DataProblem(f"{files[0]} has no rows. {_advice(benchmark)}")
+        raise DataError(f"{files[0]} has no rows. {_advice(benchmark)}")
     return table
 
 
@@ -75,16 +76,14 @@ def _fetched(benchmark: Benchmark) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     if benchmark.dataset is None:
-        raise DataProblem(
-            f"The {benchmark.name} benchmark's file is not there. {_advice(benchmark)}"
-        )
+        raise DataError(f"The {benchmark.name} benchmark's file is not there. {_advice(benchmark)}")
     try:
         found = snapshot_download(
             benchmark.dataset, repo_type="dataset", allow_patterns=list(benchmark.files)
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError) as error:
         reason = (str(error).splitlines() or ["no details"])[0]
-        raise DataProblem(
+        raise DataError(
             f"{benchmark.dataset} cannot be fetched from the hub ({type(error).__name__}: "
             f"{reason}). {_advice(benchmark)}"
         ) from error
@@ -112,7 +111,7 @@ def _require_all_shards(files: Sequence[Path], benchmark: Benchmark) -> None:
     found = [int(mark[1]) for mark in marks]
     if marks and (len(wanted) > 1 or sorted(found) != list(range(max(wanted)))):
         names = ", ".join(file.name for file in files)
-        raise DataProblem(
+        raise DataError(
             f"{files[0].parent} holds {names}; expected all of {max(wanted)} files, each once. "
             f"{_advice(benchmark)}"
         )

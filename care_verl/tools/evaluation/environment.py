@@ -24,6 +24,7 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
+from care_verl.common.errors import CareVerlError
 from care_verl.common.files import write_text
 
 HOME = "CARE_VERL_EVALUATION_HOME"
@@ -52,7 +53,7 @@ _TAIL = 15
 _NOT_MODULES = (".dist-info", ".egg-info", ".pth", "__pycache__")
 
 
-class EnvironmentProblem(Exception):
+class EnvironmentSetupError(CareVerlError):
     """LMMs-Eval's environment cannot be made, or would change what this one imports."""
 
 
@@ -72,7 +73,7 @@ def lmms_eval_python(announce: Callable[[str], None] = lambda line: None) -> Pat
     The folder's name depends on the installed versions, so that an upgrade here gets a new one.
     Two processes that ask at once make one. `announce` is told what takes long.
 
-    Raises EnvironmentProblem, when nothing can be installed or the outcome does not fit.
+    Raises EnvironmentSetupError, when nothing can be installed or the outcome does not fit.
     """
     folder = environment_folder()
     if not (folder / _MADE).is_file():
@@ -138,18 +139,18 @@ def _run(command: list[str], purpose: str, advice: str = "") -> None:
     if done.returncode == 0:
         return
     tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-_TAIL:])
-    raise EnvironmentProblem(
+    raise EnvironmentSetupError(
         "\n".join(filter(None, [f"Could not {purpose}: {' '.join(command)}", tail, advice]))
     )
 
 
 def _require_apart(packages: Path, parents: Iterable[Path]) -> None:
-    """Raise EnvironmentProblem when a package or module of `packages` hides one of `parents`."""
+    """Raise EnvironmentSetupError when a package or module of `packages` hides one of `parents`."""
     parents = list(parents)
     hidden = _names([packages]) & _names(parents)
     hidden |= _modules([packages]) & _modules(parents)
     if hidden:
-        raise EnvironmentProblem(
+        raise EnvironmentSetupError(
             f"{packages} would hide what is installed here: {', '.join(sorted(hidden))}; expected "
             "no package in both. Install versions here that fit "
             f"{', '.join(BESIDE)}, and start again"

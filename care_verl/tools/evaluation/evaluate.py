@@ -8,38 +8,42 @@ from functools import partial
 from pathlib import Path
 
 from care_verl.common.versions import installed_versions
-from care_verl.tools.evaluation.answers import Answer, AnswersProblem
-from care_verl.tools.evaluation.backends import ArgumentProblem
+from care_verl.tools.evaluation.answers import Answer, AnswersError
+from care_verl.tools.evaluation.backends import ArgumentError
 from care_verl.tools.evaluation.benchmarks import Benchmark
-from care_verl.tools.evaluation.cells import OtherSettings
-from care_verl.tools.evaluation.checkpoint import CheckpointProblem, Model, located
+from care_verl.tools.evaluation.cells import OtherSettingsError
+from care_verl.tools.evaluation.checkpoint import EvaluatedCheckpointError, Model, located
 from care_verl.tools.evaluation.choices import Upstream
-from care_verl.tools.evaluation.data import FOLDER, DataProblem
+from care_verl.tools.evaluation.data import FOLDER, DataError
 from care_verl.tools.evaluation.data import located as data_of
 from care_verl.tools.evaluation.display import Display
-from care_verl.tools.evaluation.environment import LMMS_EVAL, EnvironmentProblem, lmms_eval_python
-from care_verl.tools.evaluation.lines import Line, OtherQuestions, Seed
-from care_verl.tools.evaluation.lmms import RunFailed
+from care_verl.tools.evaluation.environment import (
+    LMMS_EVAL,
+    EnvironmentSetupError,
+    lmms_eval_python,
+)
+from care_verl.tools.evaluation.lines import Line, OtherQuestionsError, Seed
+from care_verl.tools.evaluation.lmms import RunFailedError
 from care_verl.tools.evaluation.local_data import questions
 from care_verl.tools.evaluation.paper import backbone_of, paper_rows
 from care_verl.tools.evaluation.report import Report
 from care_verl.tools.evaluation.request import Request
 from care_verl.tools.evaluation.running import LOGS, Job, prepared
-from care_verl.tools.evaluation.server import ServerProblem
+from care_verl.tools.evaluation.server import ServerError
 from care_verl.tools.evaluation.template import opens_rationale
-from care_verl.tools.evaluation.upstream import UpstreamProblem, with_upstream_scores
+from care_verl.tools.evaluation.upstream import UpstreamError, with_upstream_scores
 
 PROBLEMS = (
-    AnswersProblem,
-    ArgumentProblem,
-    CheckpointProblem,
-    DataProblem,
-    EnvironmentProblem,
-    OtherQuestions,
-    OtherSettings,
-    RunFailed,
-    ServerProblem,
-    UpstreamProblem,
+    AnswersError,
+    ArgumentError,
+    EvaluatedCheckpointError,
+    DataError,
+    EnvironmentSetupError,
+    OtherQuestionsError,
+    OtherSettingsError,
+    RunFailedError,
+    ServerError,
+    UpstreamError,
 )
 """What keeps an evaluation from its end; every message says what was found, and what to change."""
 
@@ -59,8 +63,8 @@ def evaluate(request: Request, display: Display) -> list[Line]:
 
     Everything that can be checked without a model is checked before the first one is loaded.
 
-    Raises CheckpointProblem, DataProblem, EnvironmentProblem, OtherSettings, RunFailed or
-    ServerProblem; the cells that were finished stay.
+    Raises EvaluatedCheckpointError, DataError, EnvironmentSetupError, OtherSettingsError, RunFailedError or
+    ServerError; the cells that were finished stay.
     """
     (request.out / LOGS).mkdir(parents=True, exist_ok=True)
     data = {benchmark.name: _data(request, benchmark) for benchmark in request.benchmarks}
@@ -93,7 +97,7 @@ def _data(request: Request, benchmark: Benchmark) -> _Data:
     files = data_of(benchmark)
     rows = questions(files)
     if request.limit is None and benchmark.rows not in (None, rows):
-        raise RunFailed(
+        raise RunFailedError(
             f"{benchmark.name} has {rows} rows in {files[0].parent}, expected {benchmark.rows}: "
             f"complete its data, or evaluate a part on purpose with --limit {rows}"
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from care_verl.common.errors import CareVerlError
 from care_verl.tools.evaluation.answers import Answer
 from care_verl.tools.evaluation.benchmarks import BENCHMARKS
 from care_verl.tools.evaluation.checkpoint import Model
@@ -26,7 +27,7 @@ Answers = dict[str, list[Answer]]
 Score = Callable[[Answer], float]
 
 
-class OtherQuestions(Exception):
+class OtherQuestionsError(CareVerlError):
     """Two models were not asked the same questions."""
 
 
@@ -106,7 +107,7 @@ class Gain:
 def gains(lines: Sequence[Line]) -> list[Gain]:
     """Every line against the first, paired by question.
 
-    Raises OtherQuestions when two lines were asked different ones.
+    Raises OtherQuestionsError when two lines were asked different ones.
     """
     return [_gain(lines[0], line) for line in lines[1:]]
 
@@ -163,7 +164,7 @@ def _require_same(base: Line, line: Line, benchmark: str) -> None:
     for other in golds[1:]:
         differing = sorted(golds[0].items() ^ other.items())
         if differing:
-            raise OtherQuestions(
+            raise OtherQuestionsError(
                 f"{benchmark}: {base.label} and {line.label} were not asked the same questions "
                 f"({differing[0][0]} and others differ); evaluate both on the same data"
             )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from care_verl.common.errors import CareVerlError
 from care_verl.tools.evaluation.answers import Answer, read_answers
 from care_verl.tools.evaluation.child import tail
 from care_verl.tools.evaluation.decoding import Decoding
@@ -33,7 +34,7 @@ _LIMIT_ADVICE = (
 _BLOCK = 65_536
 
 
-class RunFailed(Exception):
+class RunFailedError(CareVerlError):
     """LMMs-Eval did not answer every row; nothing of what it wrote counts."""
 
 
@@ -82,20 +83,20 @@ def failed_request(log: Path) -> str | None:
     return found.group(1).decode(errors="replace") if found else None
 
 
-def refused_request(what: str, reason: str, log: Path) -> RunFailed:
+def refused_request(what: str, reason: str, log: Path) -> RunFailedError:
     """The error for a request that a server refused; LMMs-Eval would score it as a response."""
-    return RunFailed(
+    return RunFailedError(
         "\n".join(
             [f"{what}: the server refused a question: {reason}", *_advice(reason), f"See {log}"]
         )
     )
 
 
-def failure(log: Path, what: str) -> RunFailed:
+def failure(log: Path, what: str) -> RunFailedError:
     """The error for a run that ended without answers: its reason and the log's end."""
     reasons = [match.group(0) for match in _ERROR.finditer(log.read_text(errors="replace"))]
     reason = reasons[-1] if reasons else "LMMs-Eval gave no reason"
-    return RunFailed(
+    return RunFailedError(
         "\n".join([f"{what} failed: {reason}", *_advice(reason), f"The end of {log}:", tail(log)])
     )
 
@@ -103,7 +104,7 @@ def failure(log: Path, what: str) -> RunFailed:
 def whole_answers(out: Path, task: str, limit: int | None, log: Path) -> list[Answer]:
     """The answers of a run to every row that it was to answer.
 
-    Raises RunFailed when there is none, and when one is missing.
+    Raises RunFailedError when there is none, and when one is missing.
     """
     samples = list(out.glob(f"*/*_samples_{task}.jsonl"))
     results = list(out.glob("*/*_results.json"))
@@ -114,7 +115,7 @@ def whole_answers(out: Path, task: str, limit: int | None, log: Path) -> list[An
     expected = rows if limit is None else min(limit, rows)
     missing = sorted(set(range(expected)) - {answer.row for answer in answers})
     if missing or len(answers) != expected:
-        raise RunFailed(
+        raise RunFailedError(
             f"{task}: {len(answers)} answers to {expected} questions; without one are "
             f"rows {', '.join(map(str, missing[:5]))}. See {log}"
         )

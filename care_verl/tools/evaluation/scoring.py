@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
+from care_verl.common.errors import CareVerlError
 from care_verl.tools.evaluation.answers import Answer
 from care_verl.tools.evaluation.benchmarks import Benchmark
 from care_verl.tools.evaluation.settings import TaskSettings
@@ -20,7 +21,7 @@ _FAILED = ("[LMMS_EVAL_REQUEST_FAILED", "[LMMS_EVAL_BUDGET_EXCEEDED")
 _ROUNDED = "rounded"
 
 
-class ScoringProblem(Exception):
+class ScoringError(CareVerlError):
     """What should be scored is no response of the model."""
 
 
@@ -33,8 +34,8 @@ def answers_of(
 ) -> list[Answer]:
     """The answers to one row, one for each response.
 
-    Raises ScoringProblem for a response that stands for a failed request or is none, and
-    WorkerFailed when expressions cannot be compared: these are no wrong answers.
+    Raises ScoringError for a response that stands for a failed request or is none, and
+    WorkerFailedError when expressions cannot be compared: these are no wrong answers.
     """
     answers = []
     for sample, found in enumerate(responses):
@@ -66,7 +67,7 @@ def _text(found: str | None, where: str) -> str:
         reason = "the model's server failed, or the budget was spent"
     else:
         return found
-    raise ScoringProblem(f"{where}: {found!r} stands where a response should; {reason}")
+    raise ScoringError(f"{where}: {found!r} stands where a response should; {reason}")
 
 
 def _verdict(

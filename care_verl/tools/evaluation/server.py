@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 
+from care_verl.common.errors import CareVerlError
 from care_verl.tools.evaluation import backends
 from care_verl.tools.evaluation.child import child, tail
 from care_verl.tools.evaluation.choices import Backend
@@ -27,7 +28,7 @@ _UNANSWERED = 3
 _KEY = "OPENAI_API_KEY"
 
 
-class ServerProblem(Exception):
+class ServerError(CareVerlError):
     """A server that did not start, stopped in mid-run, or cannot serve what is asked for."""
 
 
@@ -43,10 +44,10 @@ class Server:
     _silent: int = 0
 
     def check(self) -> None:
-        """Raises ServerProblem when the server is gone: it ended, or did not answer three times."""
+        """Raises ServerError when the server is gone: it ended, or did not answer three times."""
         if self.process is not None and self.log is not None:
             if self.process.poll() is not None:
-                raise ServerProblem(_ended(self.process.returncode, self.log))
+                raise ServerError(_ended(self.process.returncode, self.log))
             return
         try:
             self.models()
@@ -54,7 +55,7 @@ class Server:
         except httpx.HTTPError as error:
             self._silent += 1
             if self._silent >= _UNANSWERED:
-                raise ServerProblem(f"{self.base_url} stopped answering: {error!r}") from error
+                raise ServerError(f"{self.base_url} stopped answering: {error!r}") from error
 
     def models(self) -> dict[str, int | None]:
         """What it serves, and how many tokens each takes in all; None where it does not say.
@@ -68,13 +69,13 @@ class Server:
         return {entry["id"]: entry.get("max_model_len") for entry in entries}
 
     def require_room(self, max_new_tokens: int) -> None:
-        """Raises ServerProblem when the longest response leaves no room for a question.
+        """Raises ServerError when the longest response leaves no room for a question.
 
         vLLM in process ends such a response at the limit; its server refuses the request.
         """
         limit = self.models()[self.model]
         if limit is not None and limit <= max_new_tokens:
-            raise ServerProblem(
+            raise ServerError(
                 f"{self.base_url} takes {limit} tokens, question and response together, and would "
                 f"refuse responses of {max_new_tokens}: give --max-new-tokens a smaller number"
             )
@@ -83,15 +84,15 @@ class Server:
 def running_server(base_url: str, model: str) -> Server:
     """A server that somebody else runs; its key is OPENAI_API_KEY.
 
-    Raises ServerProblem when it does not answer, or does not serve `model`.
+    Raises ServerError when it does not answer, or does not serve `model`.
     """
     server = Server(base_url.rstrip("/"), model, os.environ.get(_KEY, "EMPTY"))
     try:
         served = server.models()
     except httpx.HTTPError as error:
-        raise ServerProblem(f"{base_url} does not answer: {error!r}") from error
+        raise ServerError(f"{base_url} does not answer: {error!r}") from error
     if model not in served:
-        raise ServerProblem(f"{base_url} serves {', '.join(served)}; expected {model}")
+        raise ServerError(f"{base_url} serves {', '.join(served)}; expected {model}")
     return server
 
 
@@ -104,7 +105,7 @@ def started_server(
     Its defaults are vLLM's own, not the model's `generation_config.json`, so that it decodes as
     vLLM in process does. `waiting` is called while it starts.
 
-    Raises ServerProblem when it ends before it answers.
+    Raises ServerError when it ends before it answers.
     """
     port, key = _free_port(), secrets.token_hex(16)
     command = [*SERVE, path, "--host", "127.0.0.1", "--port", str(port)]
@@ -128,14 +129,14 @@ def _wait(
     deadline = time.monotonic() + _LONGEST_START
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise ServerProblem(_ended(process.returncode, log))
+            raise ServerError(_ended(process.returncode, log))
         try:
             server.models()
             return
         except httpx.HTTPError:
             waiting()
             time.sleep(_POLL_SECONDS)
-    raise ServerProblem(f"vllm serve did not answer in {_LONGEST_START:.0f} s; see {log}")
+    raise ServerError(f"vllm serve did not answer in {_LONGEST_START:.0f} s; see {log}")
 
 
 def _ended(status: int, log: Path) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from care_verl.tools.evaluation.checkpoint import CheckpointProblem
+from care_verl.tools.evaluation.checkpoint import EvaluatedCheckpointError
 
 
 def opens_rationale(path: str, think_tag: str) -> bool:
     """Whether the prompt of the model at `path`, a folder or a hub id, ends with the opening tag.
 
-    Raises CheckpointProblem for a model whose tokenizer cannot be loaded.
+    Raises EvaluatedCheckpointError for a model whose tokenizer cannot be loaded.
     """
     from transformers import AutoTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError) as error:
-        raise CheckpointProblem(f"the tokenizer of {path} cannot be loaded: {error}") from error
+        raise EvaluatedCheckpointError(
+            f"the tokenizer of {path} cannot be loaded: {error}"
+        ) from error
     prompt = tokenizer.apply_chat_template(
         [{"role": "user", "content": "?"}], add_generation_prompt=True, tokenize=False
     )

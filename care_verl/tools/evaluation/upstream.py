@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from care_verl.common.errors import CareVerlError
 from care_verl.tools.evaluation.answers import Answer, write_answers
 from care_verl.tools.evaluation.benchmarks import BENCHMARKS
 from care_verl.tools.evaluation.environment import lmms_eval_python
@@ -21,7 +22,7 @@ from care_verl.tools.evaluation.environment import lmms_eval_python
 _TAIL_LINES = 20
 
 
-class UpstreamProblem(Exception):
+class UpstreamError(CareVerlError):
     """LMMs-Eval's own scoring failed."""
 
 
@@ -40,7 +41,7 @@ def with_upstream_scores(answers: Sequence[Answer]) -> list[Answer]:
 
     Its functions run in its environment, on the rows that `evaluation.data` finds.
 
-    Raises UpstreamProblem with the end of what they printed.
+    Raises UpstreamError with the end of what they printed.
     """
     asked = [answer for answer in answers if BENCHMARKS[answer.benchmark].upstream_task]
     scores = iter(_scores(asked) if asked else [])
@@ -66,6 +67,6 @@ def _scores(answers: Sequence[Answer]) -> list[float]:
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode:
             tail = "\n".join((done.stdout + done.stderr).splitlines()[-_TAIL_LINES:])
-            raise UpstreamProblem(f"LMMs-Eval's own scoring failed:\n{tail}")
+            raise UpstreamError(f"LMMs-Eval's own scoring failed:\n{tail}")
         scores: list[float] = json.loads(scored.read_text())
     return scores

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from care_verl.common.errors import CareVerlError
+
 KINDS = {
     "": "experiments",
     "method": "methods",
@@ -25,7 +27,7 @@ COLD_START = "cold starts"
 SFT_PREFIX = "sft_"
 
 
-class RecipeError(ValueError):
+class RecipeError(CareVerlError, ValueError):
     """A recipe that does not exist, or does not compose."""
 
 

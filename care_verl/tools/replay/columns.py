@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from care_verl.common.errors import CareVerlError
 from care_verl.tools.replay.rollouts import Malformed, RawRow, Reading, ReplayError, Rollout
 from care_verl.tools.replay.texts import measured
 
@@ -16,7 +17,7 @@ ACCURACY = ("acc", "accuracy", "accuracy_reward", "MathAccuracy")
 Accuracy = Callable[[RawRow], float]
 
 
-class UnusableError(ValueError):
+class UnusableError(CareVerlError, ValueError):
     """Why a row cannot be used."""
 
 

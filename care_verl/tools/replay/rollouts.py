@@ -8,12 +8,13 @@ from typing import Any
 
 from care_verl.algorithm import CareConfig, TagSpec
 from care_verl.algorithm.consistency_config import GrpoCareConfig
+from care_verl.common.errors import CareVerlError
 
 ORIGINAL = -1
 """`Rollout.reflected_from` of a row that is no reflection."""
 
 
-class ReplayError(ValueError):
+class ReplayError(CareVerlError, ValueError):
     """A file that cannot be replayed as asked; the message says what to change."""
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from care_verl.common.errors import CareVerlError
 from care_verl.records.files import FOLDER, RunRecord, StepRecord
 from care_verl.records.schema import RecordError
 from care_verl.tools.report.groups import COLUMNS, Groups, groups_of
@@ -18,7 +19,7 @@ METRICS_FILE = "metrics.jsonl"
 Metrics = Mapping[str, float]
 
 
-class ReportError(ValueError):
+class ReportError(CareVerlError, ValueError):
     """A RUN that cannot be reported on."""
 
 

@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from care_verl.algorithm import CareConfig, TokenSpans
+from care_verl.common.errors import CareVerlError
 from care_verl.common.files import whole_file
 
 FORMAT = "care-verl capture"
@@ -26,7 +27,7 @@ _HEADER = "capture"
 _MEDIA = "media"
 
 
-class CaptureError(ValueError):
+class CaptureError(CareVerlError, ValueError):
     """A file that is no capture, or one of another version."""
 
 

@@ -6,6 +6,7 @@ import transfer_queue as tq
 from transfer_queue import KVBatchMeta
 
 from care_verl.algorithm import ParityConfig, ScoredRow, parity_metrics, worst_token
+from care_verl.common.errors import CareVerlError
 from care_verl.training.care.row import CareRow
 from care_verl.training.care.step_rows import StepRows
 from care_verl.training.judged_row import ORIGINAL
@@ -13,7 +14,7 @@ from care_verl.training.judged_row import ORIGINAL
 FIELDS = ["rollout_log_probs", "old_log_probs", "response_mask"]
 
 
-class ParityError(RuntimeError):
+class ParityError(CareVerlError, RuntimeError):
     """vLLM and the actor disagree about a decoded token: the update would be a wrong one."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from care_verl.common.errors import CareVerlError
 from care_verl.training.judged_row import JudgedRow
 
 
@@ -18,7 +19,7 @@ class CareRow(JudgedRow):
     images: int = 0
 
 
-class NoEmbeddingError(RuntimeError):
+class NoEmbeddingError(CareVerlError, RuntimeError):
     """A rollout has no rationale embedding that could be compared; it costs its group."""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from care_verl.common.errors import CareVerlError
 from care_verl.common.files import write_text
 from care_verl.common.logs import logger_of
 from care_verl.training.checkpointing import manifest
@@ -24,7 +25,7 @@ TRACKER = "latest_checkpointed_iteration.txt"
 _FOLDER = re.compile(r"global_step_(\d+)")
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(CareVerlError, RuntimeError):
     """A checkpoint could not be written, or there is none to resume from."""
 
 

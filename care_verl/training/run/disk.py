@@ -15,6 +15,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from care_verl.common.errors import CareVerlError
 from care_verl.methods import METHODS
 
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOTDIR, errno.EEXIST}
@@ -25,7 +26,7 @@ _OURS = tuple(
 _METRICS = "VERL_FILE_LOGGER_PATH"
 
 
-class UnwritableError(RuntimeError):
+class UnwritableError(CareVerlError, RuntimeError):
     """A file of the run could not be written."""
 
 

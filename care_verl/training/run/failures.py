@@ -14,6 +14,7 @@ import ray
 import transfer_queue as tq
 from omegaconf import DictConfig
 
+from care_verl.common.errors import CareVerlError
 from care_verl.platform.places import BUFFER, QUEUE_WORKER
 from care_verl.platform.seam import Seam
 from care_verl.training.run.liveness import check_while_polling
@@ -57,7 +58,7 @@ RELIES_ON = (
 )
 
 
-class GroupsFailedError(RuntimeError):
+class GroupsFailedError(CareVerlError, RuntimeError):
     """So many groups failed in one step that the cause is not one bad row."""
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import ray
 
+from care_verl.common.errors import CareVerlError
 from care_verl.platform.places import BUFFER
 from care_verl.platform.seam import Seam
 
@@ -32,7 +33,7 @@ RELIES_ON = (
 )
 
 
-class RunActorDiedError(RuntimeError):
+class RunActorDiedError(CareVerlError, RuntimeError):
     """An actor that the run depends on is gone; without it the trainer would wait for ever."""
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from care_verl.common.errors import CareVerlError
+
 SINGLE_TURN = "single_turn_agent"
 """verl's agent loop that answers once; the only one that is supported."""
 
@@ -19,7 +21,7 @@ Were every second row at fault by chance, this would end one worker's run in 2^8
 _OF_TOOLS = ("tools_kwargs", "interaction_kwargs")
 
 
-class MisfitError(ValueError):
+class MisfitError(CareVerlError, ValueError):
     """Data, reward function or model do not fit the run: the next row would fail as this one."""
 
 

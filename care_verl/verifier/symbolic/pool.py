@@ -10,6 +10,7 @@ import threading
 from contextlib import suppress
 from functools import lru_cache
 
+from care_verl.common.errors import CareVerlError
 from care_verl.verifier.symbolic.budget import current
 from care_verl.verifier.symbolic.guard import too_costly
 from care_verl.verifier.symbolic.request import (
@@ -28,11 +29,11 @@ _GRACE_SECONDS = 5.0
 _ATTEMPTS = 3
 
 
-class WorkerDied(RuntimeError):
+class WorkerDiedError(CareVerlError, RuntimeError):
     """A worker process ended, or fell silent, before it answered."""
 
 
-class WorkerFailed(RuntimeError):
+class WorkerFailedError(CareVerlError, RuntimeError):
     """A worker process cannot be started: there is no math-verify, or no memory."""
 
 
@@ -49,15 +50,15 @@ class Worker:
         return self._process.pid if self._process else None
 
     def compare(self, answer: Form, gold: Form) -> Comparison:
-        """The comparison. Raises WorkerDied, and WorkerFailed when no process can be started."""
+        """The comparison. Raises WorkerDiedError, and WorkerFailedError when no process can be started."""
         if self._process is None:
             self._process = self._started()
         try:
             self._send(encode_request(answer, gold))
             return decode_comparison(self._receive(self._limits[1] + _GRACE_SECONDS))
-        except (OSError, WorkerDied) as error:
+        except (OSError, WorkerDiedError) as error:
             self.close()
-            raise WorkerDied(str(error)) from error
+            raise WorkerDiedError(str(error)) from error
 
     def close(self) -> None:
         """End the process, if there is one."""
@@ -83,9 +84,9 @@ class Worker:
         )
         try:
             line = self._receive(_START_SECONDS)
-        except WorkerDied as error:
+        except WorkerDiedError as error:
             self.close()
-            raise WorkerFailed(
+            raise WorkerFailedError(
                 f"{error} before it was ready: does `{sys.executable} -m {_WORKER} 1 20` run?"
             ) from error
         assert line == READY
@@ -103,16 +104,16 @@ class Worker:
         line = b""
         while not line.endswith(b"\n"):
             if not select.select([process.stdout], [], [], seconds)[0]:
-                raise WorkerDied(f"a worker of the verifier was silent for {seconds:g} s")
+                raise WorkerDiedError(f"a worker of the verifier was silent for {seconds:g} s")
             piece = process.stdout.read(65_536)
             if not piece:
-                raise WorkerDied("a worker of the verifier has ended")
+                raise WorkerDiedError("a worker of the verifier has ended")
             line += piece
         return line
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            raise WorkerDied("a worker of the verifier is not running")
+            raise WorkerDiedError("a worker of the verifier is not running")
         return self._process
 
 
@@ -140,14 +141,14 @@ class Pool:
         A worker that is killed from outside is replaced and asked again; a comparison that ends
         several in a row is undecided.
 
-        Raises WorkerFailed when no worker can be started.
+        Raises WorkerFailedError when no worker can be started.
         """
         if too_costly(answer.text) or too_costly(gold.text):
             return UNDECIDED
         worker = self._idle.get()
         try:
             for _ in range(_ATTEMPTS):
-                with suppress(WorkerDied):
+                with suppress(WorkerDiedError):
                     return worker.compare(answer, gold)
             return UNDECIDED
         finally:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from care_verl.data.corpora.images import ImageProblem, StoredImage, checked_image
+from care_verl.data.corpora.images import ImageError, StoredImage, checked_image
 from care_verl.data.corpora.limits import Limits
 
 from .hub_copies import picture
@@ -76,7 +76,7 @@ def test_transparent_pixels_become_white() -> None:
     ],
 )
 def test_images_that_do_not_pass(data: bytes, reason: str) -> None:
-    with pytest.raises(ImageProblem) as refusal:
+    with pytest.raises(ImageError) as refusal:
         checked_image(data, LIMITS)
     assert refusal.value.reason == reason
     assert str(refusal.value)
@@ -91,7 +91,7 @@ def test_a_bomb_is_refused_before_it_is_decoded() -> None:
     # Two files of some hundred kilobytes that hold a gigapixel, above and below Pillow's own limit.
     for side in (30_000, 11_000):
         bomb = encoded(Image.new("1", (side, side)))
-        with pytest.raises(ImageProblem) as refusal:
+        with pytest.raises(ImageError) as refusal:
             checked_image(bomb, LIMITS)
         assert refusal.value.reason == "too many pixels"
 
@@ -102,5 +102,5 @@ def test_damage_of_any_kind_is_a_reason_and_no_crash(form: str, data: st.DataObj
     whole = bytearray(picture(1, form=form))
     for _ in range(data.draw(st.integers(1, 6))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
-    with contextlib.suppress(ImageProblem):
+    with contextlib.suppress(ImageError):
         decoded(checked_image(bytes(whole), LIMITS)).load()

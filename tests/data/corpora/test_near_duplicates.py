@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from care_verl.data.corpora.fingerprints import (
-    UnreadableImage,
+    UnreadableImageError,
     distances,
     image_print,
     question_key,
@@ -93,7 +93,7 @@ def test_an_equal_number_of_pixels_in_another_shape_is_another_image() -> None:
 
 def test_a_damaged_image_is_refused() -> None:
     for data in (b"", b"no image", encoded(drawing(0))[:300]):
-        with pytest.raises(UnreadableImage):
+        with pytest.raises(UnreadableImageError):
             image_print(data)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from care_verl.data.corpora.chartqa import open_chartqa
 from care_verl.data.corpora.geometry3k import open_geometry3k
-from care_verl.data.corpora.source import ImageUnavailable, RawRow, Source, SourceProblem
+from care_verl.data.corpora.source import ImageUnavailableError, RawRow, Source, SourceError
 from care_verl.data.corpora.units import Dropped
 from care_verl.data.corpora.virl39k import open_virl39k
 
@@ -111,7 +111,7 @@ def test_an_image_that_is_not_there(tmp_path: Path, unpack: bool) -> None:
             archive.extractall(folder)
         (folder / "images.zip").unlink()
     for row in rows(open_virl39k(str(folder))):
-        with pytest.raises(ImageUnavailable) as refusal:
+        with pytest.raises(ImageUnavailableError) as refusal:
             row.images[0]()
         assert refusal.value.reason == "missing image"
 
@@ -123,7 +123,7 @@ def test_an_image_damaged_inside_the_zip(tmp_path: Path) -> None:
     data[data.index(b"IDAT") + 20] ^= 0xFF
     archive.write_bytes(bytes(data))
     (row,) = rows(open_virl39k(str(folder)))
-    with pytest.raises(ImageUnavailable, match="CRC") as refusal:
+    with pytest.raises(ImageUnavailableError, match="CRC") as refusal:
         row.images[0]()
     assert refusal.value.reason == "unreadable image"
 
@@ -132,7 +132,7 @@ def test_a_zip_cut_short(tmp_path: Path) -> None:
     folder = virl39k_copy(tmp_path / "hub", [virl39k_row(n) for n in range(20)])
     archive = folder / "images.zip"
     archive.write_bytes(archive.read_bytes()[:-500])
-    with pytest.raises(SourceProblem, match=r"images\.zip .* cut short: fetch the file again"):
+    with pytest.raises(SourceError, match=r"images\.zip .* cut short: fetch the file again"):
         open_virl39k(str(folder))
 
 
@@ -143,7 +143,7 @@ def test_a_zip_cut_short(tmp_path: Path) -> None:
 def test_a_copy_that_lacks_a_file(tmp_path: Path, missing: str, words: str) -> None:
     folder = virl39k_copy(tmp_path / "hub", [virl39k_row(1)])
     (folder / missing).unlink()
-    with pytest.raises(SourceProblem, match=words):
+    with pytest.raises(SourceError, match=words):
         open_virl39k(str(folder))
 
 
@@ -156,15 +156,15 @@ def rename(path: Path, old: str, new: str) -> None:
 def test_a_renamed_column(tmp_path: Path) -> None:
     chartqa = chartqa_copy(tmp_path / "chartqa", [chartqa_row(1)], shards=1)
     rename(next((chartqa / "data").iterdir()), "label", "labels")
-    with pytest.raises(SourceProblem, match=r"column label missing; found .*labels.*; expected im"):
+    with pytest.raises(SourceError, match=r"column label missing; found .*labels.*; expected im"):
         open_chartqa(str(chartqa), "train", "human")
     geometry = geometry3k_copy(tmp_path / "geometry", [geometry3k_row(1)])
     rename(geometry / "data/train-00000-of-00001.parquet", "problem", "question")
-    with pytest.raises(SourceProblem, match=r"train-00000-of-00001\.parquet: column problem miss"):
+    with pytest.raises(SourceError, match=r"train-00000-of-00001\.parquet: column problem miss"):
         open_geometry3k(str(geometry), "train")
     virl = virl39k_copy(tmp_path / "virl", [virl39k_row(1)])
     rename(virl / "39Krelease.parquet", "qid", "id")
-    with pytest.raises(SourceProblem, match=r"39Krelease\.parquet: column qid missing"):
+    with pytest.raises(SourceError, match=r"39Krelease\.parquet: column qid missing"):
         open_virl39k(str(virl))
 
 
@@ -172,7 +172,7 @@ def test_a_parquet_file_cut_short(tmp_path: Path) -> None:
     folder = geometry3k_copy(tmp_path / "hub", [geometry3k_row(1)])
     path = folder / "data/train-00000-of-00001.parquet"
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(SourceProblem, match=r"00001\.parquet: damaged .* Fetch the file again"):
+    with pytest.raises(SourceError, match=r"00001\.parquet: damaged .* Fetch the file again"):
         open_geometry3k(str(folder), "train")
 
 
@@ -182,21 +182,21 @@ def test_a_parquet_file_damaged_in_its_middle(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[4:2000] = bytes(1996)
     path.write_bytes(bytes(data))
-    with pytest.raises(SourceProblem, match="damaged"):
+    with pytest.raises(SourceError, match="damaged"):
         read(open_geometry3k(str(folder), "train"))
 
 
 def test_a_missing_shard_and_a_missing_split(tmp_path: Path) -> None:
     folder = chartqa_copy(tmp_path / "hub", [chartqa_row(n) for n in range(9)], shards=3)
-    with pytest.raises(SourceProblem, match="no file val-.*splits found: train"):
+    with pytest.raises(SourceError, match="no file val-.*splits found: train"):
         open_chartqa(str(folder), "val", "human")
     next((folder / "data").glob("train-00001-*")).unlink()
-    with pytest.raises(SourceProblem, match="expected numbers 00000 to 00002"):
+    with pytest.raises(SourceError, match="expected numbers 00000 to 00002"):
         open_chartqa(str(folder), "train", "human")
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(SourceProblem, match="no such folder, and no hub id"):
+    with pytest.raises(SourceError, match="no such folder, and no hub id"):
         open_virl39k(str(tmp_path / "nothing"))
 
 
@@ -208,7 +208,7 @@ def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
         raise LocalEntryNotFoundError("no network")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
-    with pytest.raises(SourceProblem) as refusal:
+    with pytest.raises(SourceError) as refusal:
         open_chartqa("HuggingFaceM4/ChartQA", "train", "human")
     for words in ("HuggingFaceM4/ChartQA", "no network", "data/train-*.parquet", "folder's path"):
         assert words in str(refusal.value)

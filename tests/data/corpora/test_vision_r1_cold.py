@@ -20,7 +20,7 @@ from care_verl.data.corpora.limits import Limits, Tags
 from care_verl.data.corpora.prompt import instruction
 from care_verl.data.corpora.report import Report
 from care_verl.data.corpora.schema import SFT_SCHEMA
-from care_verl.data.corpora.source import SourceProblem
+from care_verl.data.corpora.source import SourceError
 from care_verl.data.corpora.token_count import TokenCounter
 from care_verl.data.corpora.vision_r1_cold import ColdStartChecks, open_vision_r1_cold
 from care_verl.tools.cli import app
@@ -201,11 +201,11 @@ def test_missing_image_folders_say_which_archive_to_unpack(tmp_path: Path) -> No
     folder = write_folder(tmp_path / "in", [], [])
     moved = folder / "mulberry_images"
     moved.rename(tmp_path / "elsewhere")
-    with pytest.raises(SourceProblem, match=r"mulberry_images\.tar.*--mulberry-images"):
+    with pytest.raises(SourceError, match=r"mulberry_images\.tar.*--mulberry-images"):
         open_vision_r1_cold(folder)
     assert open_vision_r1_cold(folder, mulberry_images=tmp_path / "elsewhere").total == 0
     (folder / "llava_cot_images").rename(tmp_path / "images")
-    with pytest.raises(SourceProblem, match=r"image\.zip\.part-.*--llava-cot-images"):
+    with pytest.raises(SourceError, match=r"image\.zip\.part-.*--llava-cot-images"):
         open_vision_r1_cold(folder, mulberry_images=tmp_path / "elsewhere")
 
 
@@ -219,7 +219,7 @@ def test_missing_image_folders_say_which_archive_to_unpack(tmp_path: Path) -> No
 def test_missing_keys_are_named(tmp_path: Path, change: dict[str, int], message: str) -> None:
     item = {key: value for key, value in llava_item(1).items() if key not in change}
     folder = write_folder(tmp_path / "in", [llava_item(0), item], [])
-    with pytest.raises(SourceProblem, match=message):
+    with pytest.raises(SourceError, match=message):
         prepare(folder, tmp_path / "out")
 
 
@@ -238,7 +238,7 @@ def test_values_of_another_type_are_named(
     tmp_path: Path, keys: dict[str, Any], message: str
 ) -> None:
     folder = write_folder(tmp_path / "in", [llava_item(0, **keys)], [])
-    with pytest.raises(SourceProblem, match=message):
+    with pytest.raises(SourceError, match=message):
         prepare(folder, tmp_path / "out")
 
 
@@ -255,12 +255,12 @@ def test_values_of_another_type_are_named(
 def test_a_file_that_is_no_list_of_objects(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "file.json"
     path.write_text(text)
-    with pytest.raises(SourceProblem, match=message):
+    with pytest.raises(SourceError, match=message):
         list(json_items(path))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceProblem, match=r"none\.json does not exist"):
+    with pytest.raises(SourceError, match=r"none\.json does not exist"):
         list(json_items(tmp_path / "none.json"))
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from care_verl.data.corpora.demonstration_text import Unusable, normal_form, without_prefix
+from care_verl.data.corpora.demonstration_text import UnusableError, normal_form, without_prefix
 from care_verl.data.corpora.limits import Tags
 from care_verl.verifier import extract
 
@@ -57,14 +57,14 @@ def test_spellings_of_one_demonstration(text: str) -> None:
     ],
 )
 def test_what_cannot_be_used_is_told_by_its_reason(text: str, reason: str) -> None:
-    with pytest.raises(Unusable, match=f"^{reason}$"):
+    with pytest.raises(UnusableError, match=f"^{reason}$"):
         normal_form(text, Tags())
 
 
 def test_other_names_of_the_tags() -> None:
     tags = Tags("reason", "result")
     assert normal_form(FORM, tags) == "<reason>Two and two.</reason><result>4</result>"
-    with pytest.raises(Unusable, match="not well formed"):
+    with pytest.raises(UnusableError, match="not well formed"):
         normal_form("<think>a <result>1</result></think><answer>4</answer>", tags)
 
 
@@ -79,7 +79,7 @@ def test_other_answers_stay_as_they_are(answer: str) -> None:
 def test_whatever_is_accepted_is_well_formed_and_stays_the_same(text: str) -> None:
     try:
         form = normal_form(f"<think>{text}</think><answer>{text}</answer>", Tags())
-    except Unusable:
+    except UnusableError:
         return
     assert extract(form).well_formed
     assert normal_form(form, Tags()) == form
@@ -90,6 +90,6 @@ def test_long_texts_take_no_time() -> None:
     for piece in ("<", "< ", "<answer>", "<think>", "**", "Final Answer:", "##", " "):
         text = piece * 100_000
         without_prefix(text)
-        with pytest.raises(Unusable):
+        with pytest.raises(UnusableError):
             normal_form(text, Tags())
     assert time.perf_counter() - start < 20

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from care_verl.data.corpora.parts import ROW_GROUP_ROWS
 from care_verl.data.corpora.units import Dropped, Kept, Unit
-from care_verl.data.corpora.writer import DiskFull, Job, write_corpus
+from care_verl.data.corpora.writer import DiskFullError, Job, write_corpus
 
 SCHEMA = pa.schema({"number": pa.int64(), "bytes": pa.binary()})
 FILES = {"train.parquet", "dropped.jsonl", "report.json", "report.md", "manifest.json"}
@@ -181,7 +181,7 @@ def test_a_full_disk_keeps_what_was_done(tmp_path: Path, name: str) -> None:
     full.unlink(missing_ok=True)
     # Every write to this device fails as on a full disk.
     full.symlink_to("/dev/full")
-    with pytest.raises(DiskFull) as refusal:
+    with pytest.raises(DiskFullError) as refusal:
         write(job(out), Rows(20))
     assert refusal.value.errno == errno.ENOSPC
     kept = sum(path.stat().st_size for path in full.parent.glob("part-00000[01].*"))

@@ -13,7 +13,7 @@ import huggingface_hub.constants
 import pytest
 
 from care_verl.tools.evaluation.benchmarks import BENCHMARKS, PAPER
-from care_verl.tools.evaluation.data import FOLDER, DataProblem, load, located
+from care_verl.tools.evaluation.data import FOLDER, DataError, load, located
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("name", PAPER)
 def test_no_files_and_no_hub(name: str, own: Path) -> None:
     benchmark = BENCHMARKS[name]
-    with pytest.raises(DataProblem) as caught:
+    with pytest.raises(DataError) as caught:
         located(benchmark)
     message = str(caught.value)
     assert f"{benchmark.dataset} cannot be fetched from the hub" in message
@@ -40,9 +40,9 @@ def test_the_message_names_the_variable_where_it_is_not_set(
     own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(FOLDER)
-    with pytest.raises(DataProblem, match=r"in DIR/mmmu, and set CARE_VERL_BENCHMARKS=DIR\. "):
+    with pytest.raises(DataError, match=r"in DIR/mmmu, and set CARE_VERL_BENCHMARKS=DIR\. "):
         located(BENCHMARKS["mmmu"])
-    with pytest.raises(DataProblem, match="Place test.parquet of the data folder that care-verl"):
+    with pytest.raises(DataError, match="Place test.parquet of the data folder that care-verl"):
         located(BENCHMARKS["embedded"])
 
 
@@ -66,7 +66,7 @@ def test_another_split_beside_it_is_not_read(benchmark_files: Path, own: Path) -
 def test_a_missing_shard_is_no_smaller_benchmark(benchmark_files: Path, own: Path) -> None:
     shutil.copytree(benchmark_files / "mmmu_pro_standard", own / "mmmu_pro_standard")
     located(BENCHMARKS["mmmu_pro_standard"])[0].unlink()
-    with pytest.raises(DataProblem, match="expected all of 2 files, each once"):
+    with pytest.raises(DataError, match="expected all of 2 files, each once"):
         located(BENCHMARKS["mmmu_pro_standard"])
 
 
@@ -75,5 +75,5 @@ def test_files_of_another_benchmark(benchmark_files: Path, own: Path) -> None:
     (file,) = located(BENCHMARKS["mmmu_pro_vision"])
     (own / "mathvision").mkdir()
     shutil.copy(file, own / "mathvision" / "test-00000-of-00001.parquet")
-    with pytest.raises(DataProblem, match="expected also decoded_image, question"):
+    with pytest.raises(DataError, match="expected also decoded_image, question"):
         load(BENCHMARKS["mathvision"])

@@ -13,7 +13,7 @@ import pytest
 from care_verl.tools.evaluation import environment
 from care_verl.tools.evaluation.environment import (
     HOME,
-    EnvironmentProblem,
+    EnvironmentSetupError,
     environment_folder,
     lmms_eval_python,
     tasks_folder,
@@ -76,7 +76,7 @@ def test_without_an_index_it_says_what_to_bring(
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     said: list[str] = []
-    with pytest.raises(EnvironmentProblem) as caught:
+    with pytest.raises(EnvironmentSetupError) as caught:
         lmms_eval_python(said.append)
     message = str(caught.value)
     assert "Could not install --no-deps lmms-eval==0.7.3" in message
@@ -88,7 +88,7 @@ def test_without_an_index_it_says_what_to_bring(
     # Half made: the next one begins anew.
     assert folder.is_dir()
     (folder / "leftover").write_text("")
-    with pytest.raises(EnvironmentProblem):
+    with pytest.raises(EnvironmentSetupError):
         lmms_eval_python()
     assert not (folder / "leftover").exists()
 
@@ -98,7 +98,7 @@ def test_what_would_hide_something_here_is_refused(name: str, module: str, tmp_p
     here, there = tmp_path / "here", tmp_path / "there"
     _pretend(here, "torch", "torch")
     _pretend(there, name, module)
-    with pytest.raises(EnvironmentProblem, match="would hide what is installed here: torch;"):
+    with pytest.raises(EnvironmentSetupError, match="would hide what is installed here: torch;"):
         environment._require_apart(there, [here])
     _pretend(tmp_path / "apart", "other", "other")
     environment._require_apart(tmp_path / "apart", [here])

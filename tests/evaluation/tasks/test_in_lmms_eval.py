@@ -124,4 +124,4 @@ def test_its_own_tasks_lose_rationale_and_expressions_by_default(
 
 
 def test_a_failed_request_ends_the_run(inside: dict[str, Any]) -> None:
-    assert inside["failed request"].startswith("ScoringProblem: embedded, test-0-0: '[LMMS_EVAL_")
+    assert inside["failed request"].startswith("ScoringError: embedded, test-0-0: '[LMMS_EVAL_")

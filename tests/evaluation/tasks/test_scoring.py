@@ -10,7 +10,7 @@ import pytest
 
 from care_verl.tools.evaluation.answers import (
     Answer,
-    AnswersProblem,
+    AnswersError,
     entries,
     load_answers,
     read_answers,
@@ -18,7 +18,7 @@ from care_verl.tools.evaluation.answers import (
 )
 from care_verl.tools.evaluation.benchmarks import BENCHMARKS
 from care_verl.tools.evaluation.data import load
-from care_verl.tools.evaluation.scoring import ScoringProblem, answers_of
+from care_verl.tools.evaluation.scoring import ScoringError, answers_of
 from care_verl.tools.evaluation.settings import TASKS, TaskSettings, task_settings
 
 
@@ -127,7 +127,7 @@ def test_a_failed_request_is_no_wrong_answer(response: str | None, reason: str) 
     benchmark = BENCHMARKS["mmmu"]
     question = benchmark.read(load(benchmark)[1])
     message = f"mmmu, validation_Design_7: .* stands where a response should; .*{reason}"
-    with pytest.raises(ScoringProblem, match=message):
+    with pytest.raises(ScoringError, match=message):
         answers_of(benchmark, 1, question, ["", response], TaskSettings())
 
 
@@ -183,5 +183,5 @@ def test_answers_survive_files(tmp_path: Path) -> None:
 )
 def test_samples_of_other_tasks(line: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "samples.jsonl").write_text(f"{line}\n")
-    with pytest.raises(AnswersProblem, match=message):
+    with pytest.raises(AnswersError, match=message):
         read_answers(tmp_path / "samples.jsonl")

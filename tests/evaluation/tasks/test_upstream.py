@@ -16,7 +16,7 @@ from care_verl.tools.evaluation.data import load
 from care_verl.tools.evaluation.scoring import answers_of
 from care_verl.tools.evaluation.settings import TaskSettings
 from care_verl.tools.evaluation.upstream import (
-    UpstreamProblem,
+    UpstreamError,
     disagreements,
     upstream_run,
     with_upstream_scores,
@@ -110,7 +110,7 @@ def test_disagreements_are_listed(compared: dict[str, Answer]) -> None:
 @pytest.mark.slow
 def test_answers_to_other_data_are_refused(compared: dict[str, Answer]) -> None:
     other = replace(compared["number"], doc_id="77")
-    with pytest.raises(UpstreamProblem, match="row 2 is 3; expected 77, which was answered"):
+    with pytest.raises(UpstreamError, match="row 2 is 3; expected 77, which was answered"):
         with_upstream_scores([other])
 
 

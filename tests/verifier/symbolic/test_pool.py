@@ -118,7 +118,7 @@ def test_a_stopped_worker_does_not_hang_its_caller(monkeypatch: pytest.MonkeyPat
 
 def test_a_worker_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(pool_module.WorkerFailed, match="has ended before it was ready"):
+    with pytest.raises(pool_module.WorkerFailedError, match="has ended before it was ready"):
         Pool(workers=1).compare(ROOT, SAME)
 
 

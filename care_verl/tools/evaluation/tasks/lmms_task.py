@@ -39,7 +39,7 @@ class BenchmarkTask(ConfigurableMessagesTask):  # type: ignore[misc]
         super().__init__(config=own)
 
     def download(self, dataset_kwargs: Any = None) -> None:
-        """Load the split. Raises DataProblem that says which files to place where."""
+        """Load the split. Raises DataError that says which files to place where."""
         self.dataset, self.dataset_no_image = split_tables(self.benchmark)
 
     def doc_to_text(self, doc: Mapping[str, Any]) -> str:

@@ -69,7 +69,7 @@ class UpstreamTask(ConfigurableMessagesTask):  # type: ignore[misc]
         super().__init__(config={**upstream_config(self.benchmark), "task": config["task"]})
 
     def download(self, dataset_kwargs: Any = None) -> None:
-        """Load the split. Raises DataProblem that says which files to place where."""
+        """Load the split. Raises DataError that says which files to place where."""
         self.dataset, self.dataset_no_image = split_tables(self.benchmark)
 
     def process_results(
