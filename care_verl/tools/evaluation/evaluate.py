@@ -63,8 +63,8 @@ def evaluate(request: Request, display: Display) -> list[Line]:
 
     Everything that can be checked without a model is checked before the first one is loaded.
 
-    Raises EvaluatedCheckpointError, DataError, EnvironmentSetupError, OtherSettingsError, RunFailedError or
-    ServerError; the cells that were finished stay.
+    Raises EvaluatedCheckpointError, DataError, EnvironmentSetupError, OtherSettingsError,
+    RunFailedError or ServerError; the cells that were finished stay.
     """
     (request.out / LOGS).mkdir(parents=True, exist_ok=True)
     data = {benchmark.name: _data(request, benchmark) for benchmark in request.benchmarks}

@@ -50,7 +50,10 @@ class Worker:
         return self._process.pid if self._process else None
 
     def compare(self, answer: Form, gold: Form) -> Comparison:
-        """The comparison. Raises WorkerDiedError, and WorkerFailedError when no process can be started."""
+        """The comparison.
+
+        Raises WorkerDiedError, and WorkerFailedError when no process can be started.
+        """
         if self._process is None:
             self._process = self._started()
         try:
