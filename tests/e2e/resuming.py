@@ -21,6 +21,9 @@ from .moments import Moment, Moments
 from .running import Run
 
 STEPS = 4
+CAPTURED = 3
+"""A step that every resumed run makes again; a capture is written when its step is over."""
+
 SETTLED_S = 30.0
 """Within this time after a kill, nothing of the run is left."""
 
@@ -36,6 +39,7 @@ class Story:
     overrides: list[str]
     extra: list[str] = field(default_factory=list)
     save_every: int = 1
+    steps: int = STEPS
     starts: int = 0
 
     def run(self, environment: dict[str, str] | None = None) -> Run:
@@ -43,7 +47,7 @@ class Story:
         self.starts += 1
         settings = [
             *[*self.overrides, *SMALL, *self.extra],
-            f"trainer.total_training_steps={STEPS}",
+            f"trainer.total_training_steps={self.steps}",
             f"trainer.save_freq={self.save_every}",
             "trainer.max_actor_ckpt_to_keep=2",
             "trainer.resume_mode=auto",
@@ -54,9 +58,9 @@ class Story:
         return Run(self.folder / f"start{self.starts}", settings, environment or {})
 
     def method(self) -> list[str]:
-        """What only the method has: CARE captures the rows of the last step."""
+        """What only the method has: CARE captures the rows of a step."""
         return [
-            f"+algorithm.care.capture.step={STEPS}",
+            f"+algorithm.care.capture.step={CAPTURED}",
             f"+algorithm.care.capture.folder={self.folder / 'capture'}",
         ]
 
@@ -77,8 +81,8 @@ class Story:
         return [json.loads(line) for line in lines]
 
     def captured(self) -> list[CapturedRow]:
-        """Every row of the last step with roles, advantages and log-probabilities."""
-        return read_capture(self.folder / "capture" / f"step_{STEPS}.safetensors").rows
+        """Every row of one step with roles, advantages and log-probabilities."""
+        return read_capture(self.folder / "capture" / f"step_{CAPTURED}.safetensors").rows
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The policy behind the last step."""
@@ -103,10 +107,19 @@ def trainer(run: Run) -> psutil.Process:
     return process
 
 
-def killed_at(story: Story, moment: Moment, whom: Callable[[Run], psutil.Process] = command) -> Run:
-    """Kill a process of the next start when it has reached `moment`, at which the run is held."""
+def killed_at(
+    story: Story,
+    moment: Moment,
+    whom: Callable[[Run], psutil.Process] = command,
+    meanwhile: Callable[[Run], None] = lambda run: None,
+) -> Run:
+    """Kill a process of the next start when it has reached `moment`, at which the run is held.
+
+    `meanwhile` is called while it runs.
+    """
     at = Moments(story.folder / "marks", moment)
     with story.run(at.environment()) as run:
+        meanwhile(run)
         at.wait_for(run, moment.at)
         kill(run, whom(run))
     return run
@@ -121,12 +134,14 @@ def kill(run: Run, process: psutil.Process) -> None:
     print(f"nothing left {time.monotonic() - killed:.1f} s after the kill")
 
 
-def killed_in_the_last_save(story: Story, aside: Path) -> Run:
+def killed_in_the_last_save(
+    story: Story, aside: Path, meanwhile: Callable[[Run], None] = lambda run: None
+) -> Run:
     """Kill the next start when the last step's weights are written and the next file is half.
 
     What it left is copied to `aside`, since going on overwrites it.
     """
-    run = killed_at(story, Moment("saving", "hold", step=STEPS))
+    run = killed_at(story, Moment("saving", "hold", step=STEPS), meanwhile=meanwhile)
     assert sorted(metrics_of(run)) == list(range(1, STEPS))
     shutil.copytree(story.folder, aside)
     return run
@@ -147,7 +162,7 @@ def assert_same_steps(resumed: Story, run: Run, reference: Story, whole: Run, fi
 
 
 def assert_same_capture(reference: Story, resumed: Story) -> None:
-    """Every row of the last step."""
+    """Every row of the captured step."""
     for expected, found in zip(reference.captured(), resumed.captured(), strict=True):
         assert_same_row(expected, found)
 

@@ -1,7 +1,17 @@
-"""Two steps of CARE through `python -m verl.trainer.main_ppo`, everything real, on CPU.
+"""CARE through `python -m verl.trainer.main_ppo`, everything real, on CPU: one run of four steps.
+
+It is killed with SIGKILL in its last save and started again. What holds of a run is asked of its
+first three steps; then the second start must repeat, bit for bit, what the first did: it saves
+every second step, so steps 3 and 4 are run again. Equal in them: prompts and their names,
+responses, scores, reflections and their sources, roles and advantages, vLLM's, the actor's and the
+reference's log-probabilities, every metric that is not time, memory or speed, and the weights after
+the last step. With that, optimizer, learning rate, order of the data and random states came back
+too. It holds for seeded rollouts (`algorithm.care.seeded`) in fp32 on a CPU, on the same machine
+with the same number of cores.
 
 Shows that every part runs and that the parts agree with each other; not that the policy learns,
-which two steps cannot show (`care-verl demo` does).
+which four steps cannot show (`care-verl demo` does), and nothing on a GPU. The other moments to be
+killed at, and runs that were never stopped to compare with, are in `test_resume_proofs`.
 """
 
 from __future__ import annotations
@@ -12,49 +22,80 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from care_verl.records.files import RunRecord
 
+from .resuming import (
+    STEPS,
+    Story,
+    assert_same_capture,
+    assert_same_step,
+    assert_same_weights,
+    killed_in_the_last_save,
+    metrics_of,
+)
 from .running import Run
 
 pytestmark = pytest.mark.e2e
 
+DONE = [1, 2, 3]
+"""Steps of which the killed run wrote its metrics."""
+
+
+class CareStory(Story):
+    """Thirty-two groups a step, and everything compared that can be."""
+
+    def method(self) -> list[str]:
+        return [
+            *super().method(),
+            "data.train_batch_size=32",
+            "actor_rollout_ref.actor.ppo_mini_batch_size=16",
+            "+algorithm.care.embedding.cross_check=True",
+            # Small enough to preempt and to cut prompts into chunks while 256 rollouts wait.
+            "actor_rollout_ref.rollout.max_num_batched_tokens=256",
+            "+actor_rollout_ref.rollout.engine_kwargs.vllm.num_gpu_blocks_override=64",
+        ]
+
 
 @dataclass
-class FinishedRun(Run):
-    """A run, and where it listened when its first step was over."""
+class Killed:
+    """The killed run, where it listened when its first step was over, and what it left.
 
-    listened: set[tuple[str, str, int]] = field(default_factory=set)
+    story: going on with it overwrites its folder; before: a copy of that.
+    """
+
+    run: Run
+    listened: set[tuple[str, str, int]]
+    story: CareStory
+    before: CareStory
 
 
 @pytest.fixture(scope="module")
-def run(overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+def killed(overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Killed:
     folder = tmp_path_factory.mktemp("care")
-    settings = [
-        *overrides,
-        "+algorithm.care.embedding.cross_check=True",
-        "+algorithm.care.capture.step=1",
-        f"+algorithm.care.capture.folder={folder / 'captures'}",
-        f"trainer.default_local_dir={folder / 'checkpoints'}",
-        f"trainer.rollout_data_dir={folder / 'rollouts'}",
-        # Small enough to preempt and to cut prompts into chunks while 256 rollouts wait.
-        "actor_rollout_ref.rollout.max_num_batched_tokens=256",
-        "+actor_rollout_ref.rollout.engine_kwargs.vllm.num_gpu_blocks_override=64",
-    ]
-    with FinishedRun(folder, settings) as run:
+    story = CareStory(folder / "run", overrides, save_every=2)
+    before = CareStory(folder / "before", overrides)
+    listened: set[tuple[str, str, int]] = set()
+
+    def look(run: Run) -> None:
         run.wait_for_step(1)
-        run.listened = run.listeners()
-        status = run.finish()
-        assert status == 0, run.tail()
-        return run
+        listened.update(run.listeners())
+
+    run = killed_in_the_last_save(story, before.folder, look)
+    return Killed(run, listened, story, before)
 
 
-def test_both_steps_are_there(run: Run) -> None:
-    assert [step for step, _ in run.metrics()] == [1, 2]
+@pytest.fixture(scope="module")
+def run(killed: Killed) -> Run:
+    return killed.run
+
+
+def test_the_steps_are_there(run: Run) -> None:
+    assert [step for step, _ in run.metrics()] == DONE
 
 
 def test_groups_and_rows_add_up(run: Run) -> None:
@@ -100,14 +141,14 @@ def test_the_first_ratio_of_an_update_is_one(run: Run) -> None:
 
 def test_the_queue_is_empty_between_steps(run: Run) -> None:
     """Dropped rows, padding and prompts too."""
-    assert [data["care/queue/rows"] for _, data in run.metrics()] == [0, 0]
+    assert [data["care/queue/rows"] for _, data in run.metrics()] == [0] * len(DONE)
 
 
-def test_the_run_listens_on_loopback_only(run: FinishedRun) -> None:
+def test_the_run_listens_on_loopback_only(killed: Killed) -> None:
     """Ray, vLLM's server, the queue and torch.distributed, as far as they listen on TCP."""
     for name in ("ray::CareVLLMServer", "gcs_server", "ray::TransferQueueController"):
-        assert any(name in who for who, *_ in run.listened), run.listened
-    assert [at for at in run.listened if not ipaddress.ip_address(at[1]).is_loopback] == []
+        assert any(name in who for who, *_ in killed.listened), killed.listened
+    assert [at for at in killed.listened if not ipaddress.ip_address(at[1]).is_loopback] == []
 
 
 def test_the_update_has_a_gradient_and_the_named_metrics(run: Run) -> None:
@@ -135,21 +176,20 @@ def test_the_signature_is_the_papers(run: Run) -> None:
                 assert 0.5 * theory < data[f"care/signature/anchor_k{k}"] <= theory + 1e-3
 
 
-def test_all_rows_are_dumped_dropped_ones_too(run: Run) -> None:
-    for step, data in run.metrics():
-        lines = (run.folder / "rollouts" / f"{step}.jsonl").read_text().splitlines()
-        assert len(lines) == data["care/rows/total"]
+def test_all_rows_are_dumped_dropped_ones_too(killed: Killed) -> None:
+    for step, data in killed.run.metrics():
+        assert len(killed.before.rollouts(step)) == data["care/rows/total"]
 
 
 @pytest.fixture(scope="module")
-def record(run: Run) -> RunRecord:
-    return RunRecord.find(run.folder / "checkpoints")
+def record(killed: Killed) -> RunRecord:
+    return RunRecord.find(killed.before.checkpoints)
 
 
 def test_the_record_adds_up_with_the_metrics(run: Run, record: RunRecord) -> None:
     """Every row, by kind, role and outcome; signal, credit and log-probabilities of the updated."""
     metrics = dict(run.metrics())
-    assert [step.step for step in record] == [1, 2]
+    assert [step.step for step in record] == DONE
     for step in record:
         data, rows = metrics[step.step], step.rows()
         assert step.metrics == pytest.approx({name: data[name] for name in step.metrics})
@@ -199,7 +239,7 @@ def test_a_recorded_row_says_what_was_decoded(record: RunRecord) -> None:
 
 def test_recorded_images_are_stored_once(record: RunRecord) -> None:
     named = [name for step in record for row in step.rows() for name in row["images"] or ()]
-    assert len(named) == 2 * 32
+    assert len(named) == len(DONE) * 32
     assert {path.name for path in (record.folder / "images").iterdir()} == set(named)
     assert record.image(named[0]).startswith(b"\x89PNG")
 
@@ -212,19 +252,20 @@ def test_the_start_is_recorded(run: Run, record: RunRecord) -> None:
     assert {"data.seed", "algorithm.care.seed"} <= set(start["seeds"])
 
 
-def test_tensorboard_and_checkpoint_are_there(run: Run) -> None:
-    assert list((run.folder / "tensorboard").rglob("events.out.tfevents.*"))
-    exported = run.folder / "checkpoints" / "global_step_2" / "actor" / "huggingface"
+def test_tensorboard_and_checkpoint_are_there(killed: Killed) -> None:
+    assert list((killed.run.folder / "tensorboard").rglob("events.out.tfevents.*"))
+    exported = killed.before.checkpoints / "global_step_2" / "actor" / "huggingface"
     assert (exported / "model.safetensors").exists()
 
 
-def test_the_update_is_the_same_however_it_is_cut(run: Run, tmp_path: Path) -> None:
-    """`care-verl certificate` on step 1, fifteen rows of S* and all dropped ones.
+def test_the_update_is_the_same_however_it_is_cut(killed: Killed, tmp_path: Path) -> None:
+    """`care-verl certificate` on the captured step, fifteen rows of S* and all dropped ones.
 
     Images and positions are the run's; that verl's packed rows and CUDA kernels agree too is not
     shown on a CPU.
     """
-    command = [sys.executable, "-m", "care_verl.cli", "certificate", str(run.folder / "captures")]
+    captures = killed.before.folder / "capture"
+    command = [sys.executable, "-m", "care_verl.cli", "certificate", str(captures)]
     command += ["--out", str(tmp_path), "--rows", "15"]
     # One thread: for tensors of this size more of them only wait for each other.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
@@ -244,3 +285,31 @@ def test_nothing_is_left_running(run: Run) -> None:
 
 def test_the_log_has_no_failed_session(run: Run, tmp_path: Path) -> None:
     assert "Error in _run_prompt" not in run.log
+
+
+@pytest.fixture(scope="module")
+def resumed(killed: Killed) -> Run:
+    return killed.story.finish()
+
+
+def test_a_second_start_goes_on_from_the_last_whole_checkpoint(
+    killed: Killed, resumed: Run
+) -> None:
+    """The first was killed with the weights of step 4 written and the next file half."""
+    checkpoints = killed.story.checkpoints
+    assert f"Resuming from {checkpoints / 'global_step_2'}," in resumed.log
+    assert f"global_step_{STEPS}: its save was not finished" in resumed.log
+    assert sorted(metrics_of(resumed)) == [3, STEPS]
+    assert sorted(path.parent.name for path in checkpoints.rglob("complete.json")) == [
+        "global_step_2",
+        "global_step_4",
+    ]
+
+
+def test_it_repeats_what_the_first_did(killed: Killed, resumed: Run) -> None:
+    """The killed run got to write the metrics of step 3 only."""
+    story, before = killed.story, killed.before
+    assert_same_step(3, story, resumed, before, killed.run)
+    assert before.rollouts(STEPS) == story.rollouts(STEPS)
+    assert_same_capture(before, story)
+    assert_same_weights(before.shard("actor"), story.shard("actor"))

@@ -22,7 +22,7 @@ from tests.data.corpora.cold_start_copy import llava_item, mulberry_item, write_
 
 from .running import Run
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.proof]
 
 ROWS = 8
 """Rows of each corpus: two steps of twelve prompts use all of them."""

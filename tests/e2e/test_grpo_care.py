@@ -1,8 +1,9 @@
-"""GRPO-CARE end to end: the bonus, the reference that follows, a run that is killed and resumed.
+"""GRPO-CARE end to end: the bonus and the reference that follows, in one run of two steps; and, in
+`make proofs`, a run that is killed and resumed.
 
 The resumed run repeats what the killed one did, bit for bit: rollouts, advantages, bonuses, the
 reference's likelihood of every answer, every metric that is not time, memory or speed, the rows of
-its record, and the weights behind the last step. As for CARE (`test_resume`) it holds for seeded
+its record, and the weights behind the last step. As for CARE (`test_care_run`) it holds for seeded
 rollouts in fp32 on a CPU. Not shown: anything on a GPU, and more than one rank, for which there is
 `tests/training/test_moving_reference.py`.
 """
@@ -64,24 +65,23 @@ class GrpoCareStory(Story):
 
 
 @dataclass
-class Killed:
-    """A run that was killed in its last save, and its folder as that left it."""
+class Trained:
+    """A run and its folder."""
 
     story: GrpoCareStory
-    before: GrpoCareStory
     run: Run
 
 
 @pytest.fixture(scope="module")
-def killed(overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Killed:
-    folder = tmp_path_factory.mktemp("killed")
-    story = GrpoCareStory(folder / "run", overrides, save_every=2)
-    before = GrpoCareStory(folder / "before", overrides)
-    return Killed(story, before, killed_in_the_last_save(story, before.folder))
+def trained(overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Two steps, of which the second moves the reference."""
+    story = GrpoCareStory(tmp_path_factory.mktemp("trained"), overrides, steps=2)
+    return Trained(story, story.finish())
 
 
-def test_the_bonus_decides_and_the_reference_follows(killed: Killed) -> None:
-    steps = metrics_of(killed.run)
+def test_the_bonus_decides_and_the_reference_follows(trained: Trained) -> None:
+    steps = metrics_of(trained.run)
+    assert sorted(steps) == [1, 2]
     for step, metrics in steps.items():
         taken = 2 * step
         assert metrics["grpo_care/ema/optimizer_steps"] == taken
@@ -94,7 +94,7 @@ def test_the_bonus_decides_and_the_reference_follows(killed: Killed) -> None:
         assert 0 < metrics["grpo_care/likelihood/inaccurate"] <= 0.95
         bonus = metrics["critic/rewards/mean"] - metrics["critic/score/mean"]
         assert bonus == pytest.approx(metrics["grpo_care/bonus/mean"], abs=1e-6)
-        assert_bonuses_follow_the_rule(killed.before.rollouts(step))
+        assert_bonuses_follow_the_rule(trained.story.rollouts(step))
     assert any(metrics["grpo_care/bonus/rate"] > 0 for metrics in steps.values())
     assert any(
         0 < metrics.get("grpo_care/likelihood/accurate", 0) <= 0.95 for metrics in steps.values()
@@ -122,11 +122,11 @@ def assert_bonuses_follow_the_rule(rows: list[dict[str, Any]]) -> None:
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_the_record_adds_up_with_dump_and_metrics(killed: Killed) -> None:
+def test_the_record_adds_up_with_dump_and_metrics(trained: Trained) -> None:
     """Every row, with what the dump says of it, and what it alone has."""
-    story, logged = killed.before, dict(killed.run.metrics())
+    story, logged = trained.story, dict(trained.run.metrics())
     record = RunRecord.find(story.checkpoints)
-    assert [step.step for step in record] == list(range(1, STEPS))
+    assert [step.step for step in record] == [1, 2]
     assert record.starts()[0]["config"]["algorithm"]["grpo_care"]["every"] == EVERY
     for step in record:
         rows, metrics = step.rows(), logged[step.step]
@@ -167,9 +167,9 @@ def assert_row_is_whole(row: dict[str, Any]) -> None:
     assert [row[name] for name in ("role", "k_s", "d_cos", "rgr_outcome")] == [None] * 4
 
 
-def test_record_and_dump_are_replayed_exactly(killed: Killed) -> None:
+def test_record_and_dump_are_replayed_exactly(trained: Trained) -> None:
     """Every group's bonuses, by the recorded likelihoods alone."""
-    story = killed.before
+    story = trained.story
     for path in (story.checkpoints, story.folder / "rollouts"):
         found = compare(read(path, "auto", Reading()), Changes())
         (one,) = (one for one in found.outcomes if one.name == "GRPO-CARE")
@@ -178,24 +178,27 @@ def test_record_and_dump_are_replayed_exactly(killed: Killed) -> None:
         assert found.consistency_distance < 1e-4, path
 
 
-def test_a_killed_run_repeats_its_steps(killed: Killed) -> None:
+@pytest.mark.proof
+def test_a_killed_run_repeats_its_steps(overrides: list[str], tmp_path: Path) -> None:
     """Steps 3 and 4 again; step 2's checkpoint is one optimizer step behind an update.
 
     A reference that were built anew, or one that had lost its count, would give other bonuses in
     step 4, and so other weights behind it.
     """
-    story = killed.story
+    story = GrpoCareStory(tmp_path / "run", overrides, save_every=2)
+    before = GrpoCareStory(tmp_path / "before", overrides)
+    killed = killed_in_the_last_save(story, before.folder)
     assert story.counts(2) == {"optimizer_steps": 4, "updates": 1}
 
     resumed = story.finish()
 
     assert f"Resuming from {story.checkpoints / 'global_step_2'}," in resumed.log
     assert sorted(metrics_of(resumed)) == [3, STEPS]
-    assert_same_step(3, story, resumed, killed.before, killed.run)
+    assert_same_step(3, story, resumed, before, killed)
     starts = {step.step: step.start for step in RunRecord.find(story.checkpoints)}
     assert starts == {1: 1, 2: 1, 3: 2, STEPS: 2}
-    assert story.recorded(3) == killed.before.recorded(3)
-    assert_same_weights(killed.before.shard("actor"), story.shard("actor"))
+    assert story.recorded(3) == before.recorded(3)
+    assert_same_weights(before.shard("actor"), story.shard("actor"))
     assert story.counts(STEPS) == {"optimizer_steps": 8, "updates": 2}
     policy, reference = (story.shard(model) for model in ("actor", "reference"))
     assert reference.keys() == policy.keys()

@@ -1,6 +1,6 @@
 """The other moments at which a run may be killed, and two data-parallel ranks.
 
-What is compared, and what that does not show, is said in `test_resume`.
+What is compared, and what that does not show, is said in `test_care_run`.
 """
 
 from __future__ import annotations
