@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from care_verl.algorithm import TokenSpans
+from care_verl.algorithm.spans import TokenSpans
 from care_verl.training.run.misfit import MisfitError
 
 ORIGINAL = -1

@@ -13,14 +13,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from care_verl.algorithm import (
-    RationaleAutomaton,
-    TagSpec,
-    accumulate,
-    finish,
-    rationale_embedding,
-    token_spans,
-)
+from care_verl.algorithm import RationaleAutomaton, token_spans
+from care_verl.algorithm.automaton import accumulate, finish, rationale_embedding
+from care_verl.grammar import TagSpec
 
 from .test_spans import segmented_texts
 

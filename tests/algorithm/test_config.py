@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from care_verl.algorithm import CareConfig, RegionConfig, RgrConfig, TagSpec
+from care_verl.algorithm import CareConfig
+from care_verl.algorithm.config import RegionConfig, RgrConfig
 from care_verl.algorithm.settings import Settings
+from care_verl.grammar import TagSpec
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "algorithm.md"
 

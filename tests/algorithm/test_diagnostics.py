@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from care_verl.algorithm import CareConfig, care_metrics, failure_share, verifiable_reward
+from care_verl.algorithm import CareConfig, verifiable_reward
+from care_verl.algorithm.diagnostics import care_metrics, failure_share
 
 from .oracle import Row, run
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from care_verl.algorithm import TagSpec, rationale_pieces, token_spans
-from care_verl.grammar import regions
+from care_verl.algorithm import token_spans
+from care_verl.algorithm.spans import rationale_pieces
+from care_verl.grammar import TagSpec, regions
 from care_verl.verifier import extract, verify
 
 from . import qwen

@@ -11,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from care_verl.algorithm import ClipStats, clipped_surrogate, kl_penalty
+from care_verl.algorithm import clipped_surrogate
+from care_verl.algorithm.objective import ClipStats, kl_penalty
 
 LOW, HIGH = 0.2, 0.28
 

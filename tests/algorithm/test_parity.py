@@ -10,7 +10,7 @@ import math
 import pytest
 import torch
 
-from care_verl.algorithm import ScoredRow, parity_metrics, ratio_deviation, worst_token
+from care_verl.algorithm.parity import ScoredRow, parity_metrics, ratio_deviation, worst_token
 
 NAN = math.nan
 

@@ -12,13 +12,8 @@ import string
 import pytest
 import torch
 
-from care_verl.algorithm import (
-    CareConfig,
-    RationaleAutomaton,
-    TagSpec,
-    region_weights,
-    token_spans,
-)
+from care_verl.algorithm import CareConfig, RationaleAutomaton, region_weights, token_spans
+from care_verl.grammar import TagSpec
 
 from . import qwen
 from .test_automaton import Harvest, positions

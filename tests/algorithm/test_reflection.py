@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from care_verl.algorithm import ReflectionPrefix, ReflectionTokens, RgrConfig, reflection_prefix
+from care_verl.algorithm import reflection_prefix
+from care_verl.algorithm.config import RgrConfig
+from care_verl.algorithm.reflection import ReflectionPrefix, ReflectionTokens
 
 OPEN, CLOSE, ANSWER, CUE, BREAK = [1, 2], [3], [4, 5], [6, 7, 8], [9]
 TOKENS = ReflectionTokens(OPEN, CLOSE, ANSWER, CUE, BREAK)

@@ -10,14 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from care_verl.algorithm import (
-    CareConfig,
-    RegionConfig,
-    TagSpec,
-    region_weights,
-    token_advantages,
-    token_spans,
-)
+from care_verl.algorithm import CareConfig, region_weights, token_advantages, token_spans
+from care_verl.algorithm.config import RegionConfig
+from care_verl.grammar import TagSpec
 
 WELL_FORMED = [b"<think>", b"a", b"b", b"</think>", b" ", b"<answer>", b"7", b"</answer>", b""]
 G = 0.005

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from care_verl.algorithm import TagSpec, token_spans
+from care_verl.algorithm import token_spans
+from care_verl.grammar import TagSpec
 
 FRAGMENTS = [
     b"<think>", b"</think>", b"<answer>", b"</answer>", b"x", b"<", b"</", b"</thi", b">", b"7 ",

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from care_verl.algorithm import TagSpec, token_spans
+from care_verl.algorithm import token_spans
+from care_verl.grammar import TagSpec
 from care_verl.records.schema import ROW
 from care_verl.records.writing import write_step
 from tests.records.samples import stored

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from care_verl.algorithm import TagSpec
 from care_verl.algorithm.automaton import RationaleAutomaton
+from care_verl.grammar import TagSpec
 from care_verl.rollout.bank import SlotBank
 from care_verl.rollout.harvest import RationaleHarvest
 from care_verl.rollout.runner import _observe

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from care_verl.algorithm import CareConfig, TokenSpans, region_weights, token_advantages
+from care_verl.algorithm import CareConfig, region_weights, token_advantages
+from care_verl.algorithm.spans import TokenSpans
 from care_verl.training.care.capture_file import Capture, CapturedRow
 
 VISION = [3, 5, 5, 5, 5, 4]

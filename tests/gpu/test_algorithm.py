@@ -11,12 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from care_verl.algorithm import (
-    CareConfig,
-    care_advantages,
-    clipped_surrogate,
-    token_advantages,
-)
+from care_verl.algorithm import CareConfig, care_advantages, clipped_surrogate, token_advantages
 from care_verl.training.care.policy_loss import care_policy_loss
 from tests.algorithm.oracle import Row, random_rows, reference
 

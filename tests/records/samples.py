@@ -20,10 +20,7 @@ from PIL import Image
 from care_verl.algorithm import (
     CareAdvantages,
     CareConfig,
-    TagSpec,
-    TokenSpans,
     care_advantages,
-    care_metrics,
     plan_group,
     region_weights,
     token_advantages,
@@ -31,7 +28,10 @@ from care_verl.algorithm import (
 )
 from care_verl.algorithm.consistency import grpo_care_advantages
 from care_verl.algorithm.consistency_config import GrpoCareConfig
+from care_verl.algorithm.diagnostics import care_metrics
 from care_verl.algorithm.selection import KINDS, kind_of
+from care_verl.algorithm.spans import TokenSpans
+from care_verl.grammar import TagSpec
 from care_verl.records.writing import store_image, write_run, write_step
 
 WORDS = "the bar of 2019 is taller than that of 2020 so we add both and get".split()  # noqa: SIM905

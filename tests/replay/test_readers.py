@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from care_verl.algorithm import TagSpec
+from care_verl.grammar import TagSpec
 from care_verl.tools.replay.readers import detected, read
 from care_verl.tools.replay.rollouts import Dump, Reading, ReplayError
 from care_verl.tools.replay.texts import measured, pieces_of

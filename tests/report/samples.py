@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from care_verl.algorithm import CareConfig, care_advantages, care_metrics
+from care_verl.algorithm import CareConfig, care_advantages
+from care_verl.algorithm.diagnostics import care_metrics
 from care_verl.algorithm.selection import KINDS
 from care_verl.records.writing import write_run, write_step
 

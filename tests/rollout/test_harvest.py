@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from care_verl.algorithm import TagSpec, token_spans
+from care_verl.algorithm import token_spans
 from care_verl.algorithm.automaton import RationaleAutomaton
+from care_verl.grammar import TagSpec
 from care_verl.rollout.bank import SlotBank
 from care_verl.rollout.harvest import (
     MOST_LOST,

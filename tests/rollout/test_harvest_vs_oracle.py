@@ -17,10 +17,12 @@ import torch
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 from vllm import SamplingParams
 
-from care_verl.algorithm import TagSpec, TokenSpans, token_spans
+from care_verl.algorithm import token_spans
+from care_verl.algorithm.spans import TokenSpans
 from care_verl.common.vocabulary import vocab_bytes
 from care_verl.data.embedded.charts import render
 from care_verl.data.embedded.generator import example
+from care_verl.grammar import TagSpec
 
 from .engine import Answer, Ask, HarvestingEngine, harvesting_engine
 

@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 from transfer_queue import KVBatchMeta
 
-from care_verl.algorithm import CareConfig, RgrConfig
+from care_verl.algorithm import CareConfig
+from care_verl.algorithm.config import RgrConfig
 from care_verl.records.files import RunRecord
 from care_verl.training.care.row import CareRow
 from care_verl.training.dataset import ENCODED

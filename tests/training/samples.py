@@ -13,7 +13,9 @@ from transfer_queue import KVBatchMeta
 from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopOutput
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
-from care_verl.algorithm import TagSpec, TokenSpans, token_spans
+from care_verl.algorithm import token_spans
+from care_verl.algorithm.spans import TokenSpans
+from care_verl.grammar import TagSpec
 from care_verl.training.care.row import CareRow
 from care_verl.training.care.step_rows import StepRows
 from care_verl.training.fields import CARE, EMBEDDING

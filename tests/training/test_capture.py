@@ -11,7 +11,8 @@ import torch
 from omegaconf import OmegaConf
 from transfer_queue import KVBatchMeta
 
-from care_verl.algorithm import CaptureConfig, CareConfig, RecordsConfig
+from care_verl.algorithm import CareConfig
+from care_verl.algorithm.config import CaptureConfig, RecordsConfig
 from care_verl.training.care.capture_file import Capture, read_capture
 from care_verl.training.recording.recorder import Recorder
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from verl.workers.rollout.replica import TokenOutput
 
-from care_verl.algorithm import CareConfig, RegionConfig
-from care_verl.algorithm.config import REPAIR_CUE
+from care_verl.algorithm import CareConfig
+from care_verl.algorithm.config import REPAIR_CUE, RegionConfig
 from care_verl.common.vocabulary import vocab_bytes
 from care_verl.training.care.group_stage import PromptGroup, Session, reflected_output
 from care_verl.training.care.harvesting import HarvestingClient

@@ -13,7 +13,8 @@ import pytest
 from omegaconf import OmegaConf
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 
-from care_verl.algorithm import TagSpec, token_spans
+from care_verl.algorithm import token_spans
+from care_verl.grammar import TagSpec
 from care_verl.methods.grpo_care import GRPO_CARE
 from care_verl.training.grpo_care.agent_loop import GrpoCareAgentLoopWorker
 from care_verl.training.grpo_care.step import answer_of

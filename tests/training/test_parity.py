@@ -17,7 +17,8 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils as tu
 from verl.workers.engine_workers import TrainingWorker
 
-from care_verl.algorithm import CareConfig, ParityConfig
+from care_verl.algorithm import CareConfig
+from care_verl.algorithm.config import ParityConfig
 from care_verl.training.care.log_prob_parity import ParityError, checked_parity
 from care_verl.training.care.policy_loss import RATIO
 from care_verl.training.care.sampling import two_distributions

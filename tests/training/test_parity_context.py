@@ -22,12 +22,9 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 from verl.workers.utils.padding import response_from_nested
 from vllm import LLM, SamplingParams
 
-from care_verl.algorithm import (
-    CareConfig,
-    RgrConfig,
-    ScoredRow,
-    parity_metrics,
-)
+from care_verl.algorithm import CareConfig
+from care_verl.algorithm.config import RgrConfig
+from care_verl.algorithm.parity import ScoredRow, parity_metrics
 from care_verl.common.vocabulary import vocab_bytes
 from care_verl.data.embedded.charts import render
 from care_verl.data.embedded.generator import example

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from care_verl.algorithm import RecordsConfig, RgrConfig
+from care_verl.algorithm.config import RecordsConfig, RgrConfig
 from care_verl.records.files import RunRecord
 from care_verl.records.schema import ROW
 from care_verl.training.recording import recorder as recorder_module

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
-from care_verl.algorithm import CareConfig, RecordsConfig
+from care_verl.algorithm import CareConfig
+from care_verl.algorithm.config import RecordsConfig
 from care_verl.records.files import RunRecord
 from care_verl.training.recording import recorder as recorder_module
 from care_verl.training.recording.recorder import recording

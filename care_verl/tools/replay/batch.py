@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from care_verl.algorithm import KINDS
-from care_verl.algorithm.selection import ALL_RIGHT, ALL_WRONG, MIXED
+from care_verl.algorithm.selection import ALL_RIGHT, ALL_WRONG, KINDS, MIXED
 from care_verl.tools.replay.rollouts import ORIGINAL, Rollout
 
 Floats = npt.NDArray[np.float64]

@@ -60,7 +60,7 @@ def replay(
     ),
 ) -> None:
     """Compute what GRPO, DAPO, GRPO-CARE and CARE make of the same rollouts."""
-    from care_verl.algorithm import TagSpec
+    from care_verl.grammar import TagSpec
     from care_verl.tools.replay import figure, report
     from care_verl.tools.replay.comparison import Changes, compare
     from care_verl.tools.replay.readers import FORMATS, read

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from care_verl.algorithm import KINDS, CareConfig
+from care_verl.algorithm import CareConfig
+from care_verl.algorithm.selection import KINDS
 from care_verl.methods import METHODS
 from care_verl.tools.replay.batch import Batch, Floats
 from care_verl.tools.replay.care import Stands, care

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from care_verl.algorithm import KINDS
+from care_verl.algorithm.selection import KINDS
 from care_verl.tools.replay.comparison import Comparison
 from care_verl.tools.replay.report import KIND_NAMES
 from care_verl.tools.report import style

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from care_verl.algorithm import TagSpec, rationale_pieces, token_spans
+from care_verl.algorithm import token_spans
+from care_verl.algorithm.spans import rationale_pieces
+from care_verl.grammar import TagSpec
 
 _WORD = re.compile(rb"\s*\S+")
 

@@ -17,7 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from care_verl.algorithm import CareConfig, TokenSpans
+from care_verl.algorithm import CareConfig
+from care_verl.algorithm.spans import TokenSpans
 from care_verl.common.errors import CareVerlError
 from care_verl.common.files import whole_file
 

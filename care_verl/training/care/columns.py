@@ -8,7 +8,9 @@ from functools import partial
 
 from torch import Tensor
 
-from care_verl.algorithm import KINDS, ROLES, CareAdvantages, CareConfig
+from care_verl.algorithm import CareAdvantages, CareConfig
+from care_verl.algorithm.advantage import ROLES
+from care_verl.algorithm.selection import KINDS
 from care_verl.training.care.row import CareRow
 from care_verl.training.care.step import CareStep
 from care_verl.training.care.step_rows import StepRows

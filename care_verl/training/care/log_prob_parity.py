@@ -5,7 +5,8 @@ from __future__ import annotations
 import transfer_queue as tq
 from transfer_queue import KVBatchMeta
 
-from care_verl.algorithm import ParityConfig, ScoredRow, parity_metrics, worst_token
+from care_verl.algorithm.config import ParityConfig
+from care_verl.algorithm.parity import ScoredRow, parity_metrics, worst_token
 from care_verl.common.errors import CareVerlError
 from care_verl.training.care.row import CareRow
 from care_verl.training.care.step_rows import StepRows

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from care_verl.algorithm import ratio_deviation
 from care_verl.algorithm.objective import clipped_surrogate
+from care_verl.algorithm.parity import ratio_deviation
 from care_verl.common.logs import logger_of
 from care_verl.platform.seam import Seam
 

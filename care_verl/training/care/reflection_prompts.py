@@ -8,13 +8,9 @@ from typing import Any
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 from verl.utils.tokenizer import get_processor_token_id
 
-from care_verl.algorithm import (
-    CareConfig,
-    ReflectionPrefix,
-    ReflectionTokens,
-    rationale_pieces,
-    reflection_prefix,
-)
+from care_verl.algorithm import CareConfig, reflection_prefix
+from care_verl.algorithm.reflection import ReflectionPrefix, ReflectionTokens
+from care_verl.algorithm.spans import rationale_pieces
 from care_verl.common.vocabulary import piece_of
 
 MEDIA = ("image", "video", "audio")

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from care_verl.algorithm import CareAdvantages, CareConfig, care_advantages, care_metrics
+from care_verl.algorithm import CareAdvantages, CareConfig, care_advantages
+from care_verl.algorithm.diagnostics import care_metrics
 from care_verl.training.care.row import CareRow
 from care_verl.training.fields import CARE, EMBEDDING, RGR_SKIPPED
 from care_verl.training.judged_row import ORIGINAL

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from care_verl.algorithm import TokenSpans
+from care_verl.algorithm.spans import TokenSpans
 from care_verl.common.vocabulary import piece_of
 from care_verl.records.schema import ROW
 from care_verl.records.writing import store_image

@@ -18,7 +18,7 @@ from torch import Tensor
 from transfer_queue import KVBatchMeta
 from verl.utils.debug import marked_timer
 
-from care_verl.algorithm import RecordsConfig
+from care_verl.algorithm.config import RecordsConfig
 from care_verl.common.logs import logger_of
 from care_verl.common.vocabulary import vocab_bytes
 from care_verl.platform.places import TRAINER
