@@ -78,5 +78,5 @@ def test_the_page_s_files_are_installed(monkeypatch: pytest.MonkeyPatch) -> None
     build = run_setup("setup.py", stop_after="init").get_command_obj("build_py")
     build.ensure_finalized()
     files = {package: names for package, _, _, names in build.data_files}
-    folder = ROOT / "care_verl" / "atlas" / "page"
+    folder = ROOT / "care_verl" / "tools" / "atlas" / "page"
     assert set(files["care_verl.tools.atlas"]) == {f"page/{path.name}" for path in folder.iterdir()}

@@ -60,7 +60,9 @@ def no_metrics_of_verl(monkeypatch: pytest.MonkeyPatch) -> None:
     """verl's `_compute_metrics` tells of the timing and of no throughput, and needs no rows."""
     from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
-    def compute(trainer: Any, batch: Any, metrics: dict[str, Any], timing: dict[str, Any]) -> None:
+    def compute(
+        trainer: Any, batch: Any, metrics: dict[str, Any], timing: dict[str, Any], *rest: int
+    ) -> None:
         metrics.update({f"timing_s/{name}": seconds for name, seconds in timing.items()})
         metrics["timing_s/gen"] = 0.5
         metrics.update({"perf/total_num_tokens": 1.0, "perf/throughput": 0.0})

@@ -113,7 +113,7 @@ def train(
         queue.rows[key]["ref_log_prob"] = torch.full((8,), -0.25)
     trainer._compute_advantage(kept, {})
     metrics: dict[str, Any] = {"actor/kl_loss": np.float32(0.5), "a/list": [1], "a/nan": np.nan}
-    trainer._compute_metrics(kept, metrics, trainer.timing_raw)
+    trainer._compute_metrics(kept, metrics, trainer.timing_raw, trainer.global_steps, 0)
     queue.rows.clear()
     return metrics
 

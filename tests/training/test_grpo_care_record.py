@@ -68,7 +68,7 @@ def train(queue: MemoryQueue, recorder: Any, step: int = 1) -> None:
     trainer = bare_trainer(_recorder=recorder, global_steps=step, timing_raw={}, logger=None)
     metrics: dict[str, Any] = {}
     batch = trainer._compute_advantage(fill(queue), metrics)
-    trainer._compute_metrics(batch, metrics, trainer.timing_raw)
+    trainer._compute_metrics(batch, metrics, trainer.timing_raw, trainer.global_steps, 0)
     queue.rows.clear()
 
 

@@ -57,7 +57,7 @@ def scripts() -> Path:
     """The folder of the scripts: installed with the package, or in the checkout it runs from."""
     if find_spec(_PACKAGED) is not None:
         return Path(str(files(_PACKAGED).joinpath(SCRIPT))).parent
-    return Path(__file__).resolve().parents[2] / "examples" / "slurm"
+    return Path(__file__).resolve().parents[3] / "examples" / "slurm"
 
 
 def render(template: str, nodes: int, gpus: int, folder: Path, overrides: Sequence[str]) -> str:
