@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from care_verl.common.files import write_text
+from care_verl.common.tables import markdown as table_lines
 from care_verl.tools.certificate.certify import Certificate
 from care_verl.tools.certificate.comparison import (
     BOUNDS,
@@ -154,19 +155,19 @@ def markdown(certificate: Certificate) -> str:
     lines += [f"- **{name}**: {value}" for name, value in header(certificate)]
     for point in POINTS:
         lines += ["", f"## {title(certificate, point)}", ""]
-        lines += [_markdown_row(HEADER), _markdown_row(["---"] * len(HEADER))]
-        lines += [_markdown_row(cells) for cells in rows_of(certificate, point, short=False)]
-    lines += ["", "## Bounds", "", "| compared | quantity | allowed | why |", "|---|---|---|---|"]
-    lines += [
-        f"| {group} | {quantity} | {bound.value:.0e}"
-        f"{f', or {bound.floors:g} floors' if bound.floors else ''} | {bound.reason} |"
+        lines += table_lines(HEADER, rows_of(certificate, point, short=False))
+    allowed = (
+        (
+            group,
+            quantity,
+            f"{bound.value:.0e}{f', or {bound.floors:g} floors' if bound.floors else ''}",
+            bound.reason,
+        )
         for (group, quantity), bound in BOUNDS.items()
-    ]
+    )
+    lines += ["", "## Bounds", ""]
+    lines += table_lines(("compared", "quantity", "allowed", "why"), allowed)
     return "\n".join([*lines, "", *(f"- {line}" for line in summary(certificate)), ""])
-
-
-def _markdown_row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def as_json(certificate: Certificate) -> dict[str, Any]:

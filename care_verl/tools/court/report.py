@@ -11,6 +11,7 @@ from typing import TextIO
 from rich.table import Table
 from rich.text import Text
 
+from care_verl.common.tables import markdown
 from care_verl.tools.court.inputs import Malformed
 from care_verl.tools.court.tally import Count, Tally
 from care_verl.tools.court.trial import Trial
@@ -84,14 +85,14 @@ def _lines(tally: Tally, source: str) -> Iterable[str]:
         yield from ("", "## By form of the gold", "", *_counts("form", tally.by_form))
     if tally.doubts:
         yield from ("", "## Why the second reading cannot say", "")
-        yield from _rows(
+        yield from markdown(
             ("reason", "answers"),
             ((reason, str(number)) for reason, number in tally.doubts.most_common(_DOUBTS)),
         )
     if tally.first_disputes:
         shown = len(tally.first_disputes)
         yield from ("", f"## First {shown} of {tally.total.disputed} disputes", "")
-        yield from _rows(
+        yield from markdown(
             ("where", "answer", "gold", "verifier", "second reading"),
             (_cells(trial) for trial in tally.first_disputes),
         )
@@ -99,7 +100,7 @@ def _lines(tally: Tally, source: str) -> Iterable[str]:
         shown = len(tally.first_malformed)
         yield from ("", f"## First {shown} of {tally.malformed} malformed records", "")
         rows = ((item.where, item.reason) for item in tally.first_malformed)
-        yield from _rows(("where", "reason"), rows)
+        yield from markdown(("where", "reason"), rows)
 
 
 def _counts(heading: str, counts: dict[str, Count]) -> Iterable[str]:
@@ -113,7 +114,7 @@ def _counts(heading: str, counts: dict[str, Count]) -> Iterable[str]:
         "cannot say",
         "no answer",
     )
-    return _rows(
+    return markdown(
         columns,
         (
             (
@@ -136,13 +137,6 @@ def _share(count: Count) -> str:
         return "0 of 0"
     low, high = count.interval
     return f"{count.disputed} = {count.rate:.2%} [{low:.2%}, {high:.2%}]"
-
-
-def _rows(heading: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterable[str]:
-    yield "| " + " | ".join(heading) + " |"
-    yield "|" + "---|" * len(heading)
-    for row in rows:
-        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
 
 
 def _cells(trial: Trial) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from care_verl.common.tables import markdown
 from care_verl.tools.evaluation.benchmarks import BENCHMARKS
 from care_verl.tools.evaluation.lines import Gain, Line, disagreements
 from care_verl.tools.evaluation.paper import PaperRow
@@ -93,12 +94,12 @@ def page(report: Report, png: str, svg: str) -> str:
     """The page, in Markdown."""
     lines, columns = report.lines, heads(report.lines[0])
     rows = [*accuracy_rows(lines), *_marked(report)]
-    parts = ["# Evaluation", "", *_markdown(columns, rows), ""]
+    parts = ["# Evaluation", "", *markdown(columns, rows), ""]
     parts += [
         "Accuracy in %, with 95 % intervals: Wilson's over questions, Student's t over seeds."
     ]
     if report.gains:
-        parts += ["", "## Differences", "", *_markdown(columns, gain_rows(report.gains)), ""]
+        parts += ["", "## Differences", "", *markdown(columns, gain_rows(report.gains)), ""]
         parts += [
             "In percentage points, each question with itself; ± half of the 95 % interval over "
             "questions (+ questions won, − lost). It says what the same models would do on other "
@@ -115,7 +116,7 @@ def _formats(lines: Sequence[Line]) -> Iterator[str]:
     names = lines[0].benchmarks
     yield from ("", "## Well-formed answers, %", "")
     rows = [[_name(line), *(percent(line.well_formed(name)) for name in names)] for line in lines]
-    yield from _markdown(["", *(title(name) for name in names)], rows)
+    yield from markdown(["", *(title(name) for name in names)], rows)
 
 
 def _disagreements(lines: Sequence[Line]) -> Iterator[str]:
@@ -143,7 +144,7 @@ def _disagreements(lines: Sequence[Line]) -> Iterator[str]:
         ]
         for label, answer in found[:_LISTED]
     ]
-    yield from _markdown(columns, rows)
+    yield from markdown(columns, rows)
 
 
 def _name(line: Line) -> str:
@@ -180,14 +181,6 @@ def _table(name: str, columns: Sequence[str], rows: Rows) -> Table:
     for place, column in enumerate(columns[1:], start=1):
         table.add_row(column, *(escape(row[place]) for row in rows))
     return table
-
-
-def _markdown(columns: Sequence[str], rows: Rows) -> Iterator[str]:
-    yield f"| {' | '.join(columns)} |"
-    yield f"|---|{'---|' * (len(columns) - 1)}"
-    for row in rows:
-        cells = [cell.replace("|", "\\|") for cell in row]
-        yield f"| {' | '.join(cells)} |"
 
 
 def _models(line: Line) -> str:

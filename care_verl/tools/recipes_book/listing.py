@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import groupby
 
 from rich.table import Table
 
+from care_verl.common import tables
 from care_verl.tools.recipes_book.catalogue import Recipe
 
 
 def markdown(recipes: list[Recipe]) -> str:
     """One table a kind."""
     return "\n".join(
-        f"**{kind[0].upper()}{kind[1:]}**\n\n| recipe | what it is |\n|---|---|\n{_rows(group)}"
+        "\n".join([f"**{kind[0].upper()}{kind[1:]}**", "", *_rows(group), ""])
         for kind, group in _grouped(recipes)
     )
 
@@ -30,11 +32,10 @@ def console_table(recipes: list[Recipe]) -> Table:
     return table
 
 
-def _rows(recipes: list[Recipe]) -> str:
+def _rows(recipes: list[Recipe]) -> Iterator[str]:
     # A tag in a summary is text, not HTML.
-    return "".join(
-        f"| `{recipe.name}` | {recipe.summary.replace('<', '&lt;')} |\n" for recipe in recipes
-    )
+    rows = ((f"`{recipe.name}`", recipe.summary.replace("<", "&lt;")) for recipe in recipes)
+    return tables.markdown(("recipe", "what it is"), rows)
 
 
 def _grouped(recipes: list[Recipe]) -> list[tuple[str, list[Recipe]]]:

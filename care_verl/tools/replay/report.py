@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from care_verl.common import tables
 from care_verl.common.files import write_text
 from care_verl.tools.replay.comparison import Comparison, Outcome
 from care_verl.tools.replay.embedding import DIMENSIONS
@@ -182,13 +183,13 @@ def as_json(source: Path, dump: Dump, comparison: Comparison) -> dict[str, Any]:
 def markdown(source: Path, dump: Dump, comparison: Comparison, figure: str) -> str:
     """The comparison as a page."""
     names = [one.name for one in comparison.outcomes]
-    rows = [["", *names], ["---", *["---:"] * len(names)], *cells(comparison)]
+    rows = tables.markdown(["", *names], cells(comparison), range(1, len(names) + 1))
     lines = [
         "# Replay",
         "",
         f"`{source}` ({dump.format}): {head(comparison)}.",
         "",
-        *(f"| {' | '.join(_escaped(row))} |" for row in rows),
+        *rows,
         "",
         f"![Signal by kind of group, and share from failures]({figure})",
         "",
@@ -201,10 +202,6 @@ def markdown(source: Path, dump: Dump, comparison: Comparison, figure: str) -> s
         if count > _LISTED:
             lines.append(f"- and {count - _LISTED} more, in `replay.json`")
     return "\n".join([*lines, ""])
-
-
-def _escaped(row: Sequence[str]) -> list[str]:
-    return [cell.replace("|", "\\|") for cell in row]
 
 
 def write_report(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from care_verl.common.tables import markdown
 from care_verl.methods import METHODS
 from care_verl.tools.report import signature
 from care_verl.tools.report.lines import Line, notes_on
@@ -91,10 +92,8 @@ def _head(lines: Sequence[Line]) -> Iterator[str]:
     for line in lines:
         yield f"- **{line.label}**: {', '.join(f'`{run.path}`' for run in line.runs)}"
     yield ""
-    yield f"| | {' | '.join(line.label for line in lines)} |"
-    yield f"|---|{'---|' * len(lines)}"
-    for name, cells in key_numbers(lines):
-        yield f"| {name} | {' | '.join(cells)} |"
+    rows = ([name, *cells] for name, cells in key_numbers(lines))
+    yield from markdown(["", *(line.label for line in lines)], rows)
     yield ""
     yield "± is half the width of a 95 % interval over seeds; of reflections, Wilson's interval."
     gain = paired(lines)

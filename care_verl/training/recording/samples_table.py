@@ -12,6 +12,7 @@ from typing import Any
 
 from verl.utils.tracking import Tracking
 
+from care_verl.common.tables import markdown
 from care_verl.methods import METHODS, Row, Sample, method_of_row
 
 NAME = "care/samples"
@@ -102,8 +103,7 @@ def _short(text: str | None) -> str:
 
 def _markdown(samples: list[list[Any]]) -> str:
     """A table of which no cell can end the row, or be taken for HTML or Markdown."""
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *([_cell(value) for value in row] for row in samples)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(markdown(COLUMNS, ([_cell(value) for value in row] for row in samples)))
 
 
 def _cell(value: Any) -> str:
