@@ -1,7 +1,7 @@
-"""The clipped surrogate and its regulariser (Eqs. 12 and 13).
+"""The clipped surrogate (Eq. 12); the KL term of Eq. 13 is verl's.
 
-Both divide once, by the number of updated rows of the whole mini-batch. The sum over the pieces
-of a mini-batch therefore does not depend on how it is cut.
+It divides once, by the number of updated rows of the whole mini-batch. The sum over the pieces of
+a mini-batch therefore does not depend on how it is cut.
 """
 
 from __future__ import annotations
@@ -30,23 +30,10 @@ class ClipStats:
     negative_tokens: Tensor
     negative_clipped: Tensor
 
-    def __add__(self, other: ClipStats) -> ClipStats:
-        return ClipStats(
-            self.tokens + other.tokens,
-            self.clipped + other.clipped,
-            self.negative_tokens + other.negative_tokens,
-            self.negative_clipped + other.negative_clipped,
-        )
-
     @property
     def rate(self) -> Tensor:
         """Branch-clip rate over all tokens with an advantage; 0 without any."""
         return self.clipped / self.tokens.clamp(min=1)
-
-    @property
-    def negative_rate(self) -> Tensor:
-        """Branch-clip rate over tokens with a negative advantage; 0 without any."""
-        return self.negative_clipped / self.negative_tokens.clamp(min=1)
 
 
 def clipped_surrogate(
@@ -90,31 +77,6 @@ def clipped_surrogate(
             negative_clipped=(on_branch & (a < 0)).sum(),
         )
     return loss, stats
-
-
-def kl_penalty(
-    log_prob: Tensor,
-    ref_log_prob: Tensor,
-    mask: Tensor,
-    updated: Tensor,
-    num_rows: float | Tensor,
-) -> Tensor:
-    """KL(pi_theta || pi_ref) of Eq. 13, without its coefficient beta.
-
-    **Settled**, as the paper names no estimator and no reduction: the low-variance estimator
-    k3 = exp(d) - d - 1 with d = ref_log_prob - log_prob, averaged over a row's response tokens
-    (mask), then over the |S*| updated rows of the whole global mini-batch. Rows that are not
-    updated contribute nothing.
-
-    Args:
-        log_prob, ref_log_prob, mask: [B, T]; updated: bool [B], rows with a nonzero advantage.
-        num_rows: |S*|, as in `clipped_surrogate`.
-    """
-    _same_shape(log_prob, ref_log_prob, mask)
-    d = -_log_ratio(log_prob, ref_log_prob.detach(), mask)
-    k3 = d.exp() - d - 1
-    per_row = k3.sum(1) / (mask != 0).sum(1).clamp(min=1)
-    return per_row.masked_fill(~updated, 0.0).sum() / _at_least_one(num_rows)
 
 
 def _log_ratio(log_prob: Tensor, other: Tensor, mask: Tensor) -> Tensor:

@@ -48,16 +48,6 @@ class TokenSpans:
         """T_ans: tokens of the answer; 0 without one."""
         return self.answer[1] - self.answer[0] if self.answer else 0
 
-    @property
-    def think_closed(self) -> bool:
-        """Whether the rationale was opened and closed."""
-        return self.think_close is not None
-
-    @property
-    def answer_closed(self) -> bool:
-        """Whether the answer was opened and closed."""
-        return self.answer_close is not None
-
 
 def token_spans(pieces: Sequence[bytes], tags: TagSpec, prefilled: bool = False) -> TokenSpans:
     """Finds rationale and answer by the grammar, in time linear in the response's bytes.

@@ -1,6 +1,7 @@
 """The specification once more as plain loops over Python numbers, and random batches for it.
 
-Slow and direct on purpose: one group at a time, one row at a time, no padding and no tensors.
+Slow and direct on purpose: one group at a time, one row at a time, no padding and no tensors. The
+KL term alone is of tensors, as tests take its gradient.
 """
 
 from __future__ import annotations
@@ -179,3 +180,20 @@ def _random_row(rng: np.random.Generator, uid: str, rate: float, distinct: bool)
         embedding=(embedding / np.linalg.norm(embedding)).tolist(),
         logp=float(rng.normal() * 10) if distinct else float(rng.integers(-9, -5)),
     )
+
+
+def kl_penalty(
+    log_prob: torch.Tensor,
+    ref_log_prob: torch.Tensor,
+    mask: torch.Tensor,
+    updated: torch.Tensor,
+    num_rows: int,
+) -> torch.Tensor:
+    """Eq. 13 without beta: k3 over a row's response tokens, then over the |S*| updated rows.
+
+    **Settled**, as the paper names no estimator and no reduction. A run takes verl's, which is the
+    same with a token's k3 held at 10. [B, T] each, `updated` bool [B]; this one has a gradient.
+    """
+    d = (ref_log_prob - log_prob).masked_fill(mask == 0, 0.0)
+    per_row = (d.exp() - d - 1).sum(1) / (mask != 0).sum(1).clamp(min=1)
+    return per_row.masked_fill(~updated, 0.0).sum() / max(num_rows, 1)

@@ -35,8 +35,6 @@ def test_a_response_as_asked_for() -> None:
     assert (spans.think_open, spans.rationale, spans.think_close) == ((0, 1), (1, 3), (3, 4))
     assert (spans.answer_open, spans.answer, spans.answer_close) == ((5, 6), (6, 7), (7, 8))
     assert (spans.think_len, spans.answer_len, spans.end) == (2, 1, 8)
-    assert spans.think_closed
-    assert spans.answer_closed
 
 
 def test_tokens_that_hold_content_and_a_piece_of_a_tag_belong_to_both() -> None:
@@ -81,7 +79,7 @@ def test_malformed_responses(
 
 def test_an_empty_piece_ends_the_text() -> None:
     spans = token_spans([b"<think>", b"a", b"", b"b", b"</think>"], TagSpec())
-    assert (spans.rationale, spans.end, spans.think_closed) == ((1, 2), 2, False)
+    assert (spans.rationale, spans.end, spans.think_close) == ((1, 2), 2, None)
 
 
 def test_other_tag_names() -> None:

@@ -169,4 +169,4 @@ def _situation(spans: TokenSpans, answer: Answer) -> set[str]:
         return {"never opened"}
     if spans.rationale[0] == spans.rationale[1]:
         return set()
-    return {"closed" if spans.think_closed else "unclosed"}
+    return {"closed" if spans.think_close else "unclosed"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from tensordict import TensorDict
-from verl.trainer.ppo.core_algos import agg_loss
+from verl.trainer.ppo.core_algos import agg_loss, kl_penalty
 from verl.utils import tensordict_utils as tu
 from verl.utils.metric import AggregationType, Metric
 from verl.utils.py_functional import rename_dict
@@ -14,6 +14,7 @@ from verl.workers.config.actor import PolicyLossConfig
 from verl.workers.utils.losses import ppo_loss
 
 from care_verl.training.care.wiring import POLICY_LOSS
+from tests.algorithm import oracle
 
 from .samples import nested
 
@@ -63,6 +64,18 @@ def test_verls_loss_is_ours_over_the_global_size() -> None:
     assert metrics["actor/pg_loss"].aggregate() == pytest.approx(-0.14, abs=1e-6)
     assert metrics["kl_loss"].aggregate() == pytest.approx(0.0965736, abs=1e-6)
     assert float(loss) == pytest.approx(-0.14 + 0.5 * 0.0965736, abs=1e-6)
+
+
+def test_verls_kl_is_that_of_the_specification() -> None:
+    """Random tokens of four rows, of which one is not updated and two are cut short by the mask."""
+    generator = torch.Generator().manual_seed(0)
+    log_prob, ref = torch.randn(2, 4, 5, generator=generator, dtype=torch.float64)
+    updated = torch.tensor([True, True, False, True])
+    mask = torch.tensor([[1] * 5, [1, 1, 0, 0, 0], [1] * 5, [1, 1, 1, 1, 0]])
+    tokens = kl_penalty(log_prob, ref, "low_var_kl")
+    assert float(tokens.max()) < 10
+    loss = agg_loss(tokens, mask * updated[:, None], "seq-mean-token-mean", global_batch_size=3)
+    torch.testing.assert_close(loss, oracle.kl_penalty(log_prob, ref, mask, updated, 3))
 
 
 def test_token_counts_of_the_loss_become_a_rate() -> None:
