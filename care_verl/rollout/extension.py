@@ -10,9 +10,9 @@ from vllm.distributed import get_pp_group, get_tp_group
 
 from care_verl.algorithm.automaton import RationaleAutomaton
 from care_verl.rollout.bank import SlotBank
+from care_verl.rollout.channel import EmbeddingSender
 from care_verl.rollout.harvest import RationaleHarvest
 from care_verl.rollout.runner import check_runner, hook
-from care_verl.rollout.sender import EmbeddingSender
 from care_verl.rollout.settings import HarvestSettings
 
 INSTALL = "care_install_harvest"

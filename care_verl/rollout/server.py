@@ -14,9 +14,9 @@ from care_verl.common.vocabulary import end_token_ids, vocab_bytes
 from care_verl.platform import vllm_buffers
 from care_verl.platform.places import SERVER
 from care_verl.platform.seam import Seam
+from care_verl.rollout.channel import EmbeddingInbox
 from care_verl.rollout.checks import V2_RUNNER_ENV, check_rollout_config
 from care_verl.rollout.extension import INSTALL, HarvestWorkerExtension
-from care_verl.rollout.inbox import EmbeddingInbox
 from care_verl.rollout.leftovers import EngineLeftovers
 from care_verl.rollout.liveness import EngineWatch
 from care_verl.rollout.settings import (

@@ -15,10 +15,9 @@ import vllm
 from vllm import SamplingParams
 
 from care_verl.common.vocabulary import vocab_bytes
+from care_verl.rollout.channel import EmbeddingInbox, Harvested
 from care_verl.rollout.extension import INSTALL, HarvestWorkerExtension
-from care_verl.rollout.inbox import EmbeddingInbox
 from care_verl.rollout.ticket import Ticket
-from care_verl.rollout.wire import Harvested
 
 T = TypeVar("T")
 

@@ -14,12 +14,17 @@ import numpy as np
 import pytest
 import torch
 
+from care_verl.rollout.channel import (
+    Decoder,
+    EmbeddingInbox,
+    EmbeddingSender,
+    Harvested,
+    HarvestLostError,
+    encode,
+)
 from care_verl.rollout.harvest import Delivery
 from care_verl.rollout.host_copy import HostCopy
-from care_verl.rollout.inbox import EmbeddingInbox, HarvestLostError
-from care_verl.rollout.sender import EmbeddingSender
 from care_verl.rollout.ticket import Ticket
-from care_verl.rollout.wire import Decoder, Harvested, encode
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:

@@ -1,17 +1,102 @@
-"""Server's end of the channel: embeddings arrive and wake the request that waits for them."""
+"""The channel on which embeddings go from a rollout worker to the request that waits for them.
+
+The worker has the `EmbeddingSender`, its server the `EmbeddingInbox`. A message is a header and the
+embedding as raw little-endian float32. Nothing is unpickled.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
+import struct
 import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from care_verl.common.errors import CareVerlError
-from care_verl.rollout.ticket import Ticket
-from care_verl.rollout.wire import Decoder, Harvested
+from care_verl.rollout.ticket import KEY_BYTES, Ticket
+
+if TYPE_CHECKING:
+    from care_verl.rollout.harvest import Delivery
 
 # The path of a Unix socket must be short; verl's own sockets are here too.
 _FOLDER = "/tmp"
+_HEADER = struct.Struct(f"<{KEY_BYTES}sII")
+_FLOAT = np.dtype("<f4")
+
+
+@dataclass(frozen=True)
+class Harvested:
+    """The embedding of one request, [H], and how many hidden rows it pools.
+
+    It is [0] where the harvest lost track of the request.
+    """
+
+    key: bytes
+    embedding: NDArray[np.float32]
+    tokens: int
+
+
+def encode(harvested: Harvested) -> bytes:
+    """The message's bytes."""
+    header = _HEADER.pack(harvested.key, harvested.tokens, harvested.embedding.size)
+    return header + harvested.embedding.astype(_FLOAT).tobytes()
+
+
+class Decoder:
+    """Cuts a stream of bytes into messages."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Harvested]:
+        """The messages that `data` completes."""
+        self._pending += data
+        while len(self._pending) >= _HEADER.size:
+            key, tokens, width = _HEADER.unpack_from(self._pending)
+            end = _HEADER.size + width * _FLOAT.itemsize
+            if len(self._pending) < end:
+                return
+            values = bytes(self._pending[_HEADER.size : end])
+            del self._pending[:end]
+            yield Harvested(key, np.frombuffer(values, _FLOAT).astype(np.float32), tokens)
+
+
+class EmbeddingSender:
+    """Sends deliveries to the server at `path`, so that the decode step never waits for them.
+
+    The thread waits for the device and for the socket. Should it fail, its end of the socket
+    closes, which the server takes for the loss of this worker. Raises OSError where nobody listens.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._queue: SimpleQueue[Delivery] = SimpleQueue()
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.connect(path)
+        threading.Thread(
+            target=self._send_all, args=(connection,), name="care-embeddings", daemon=True
+        ).start()
+
+    def put(self, delivery: Delivery) -> None:
+        """Queue a delivery and return at once."""
+        self._queue.put(delivery)
+
+    def _send_all(self, connection: socket.socket) -> None:
+        with connection:
+            while True:
+                delivery = self._queue.get()
+                embeddings = delivery.embeddings.wait().numpy()
+                counts = delivery.counts.wait().tolist()
+                for ticket, row, tokens in zip(delivery.tickets, embeddings, counts, strict=True):
+                    embedding = row[:0] if ticket.key in delivery.lost else row
+                    connection.sendall(encode(Harvested(ticket.key, embedding, tokens)))
 
 
 class HarvestLostError(CareVerlError, RuntimeError):
@@ -40,10 +125,7 @@ class EmbeddingInbox:
         return path
 
     async def close_door(self, workers: int, timeout_s: float) -> None:
-        """Wait until `workers` have connected, then remove the socket's path.
-
-        Raises HarvestLostError when they have not connected in time.
-        """
+        """Wait for `workers` to connect, else raise HarvestLostError; remove the socket's path."""
         try:
             while self._workers < workers:
                 self._joined.clear()
@@ -81,10 +163,6 @@ class EmbeddingInbox:
                 f"{timeout_s:.0f} s; the rollout worker is stuck (see its log)"
             ) from None
 
-    def _join(self) -> None:
-        self._workers += 1
-        self._joined.set()
-
     def _deliver(self, harvested: Harvested) -> None:
         """Wake who waits; nobody does for a request that was aborted or cancelled."""
         arrival = self._awaited.get(harvested.key)
@@ -109,7 +187,8 @@ class _Connection(asyncio.Protocol):
         self._decoder = Decoder()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._inbox._join()
+        self._inbox._workers += 1
+        self._inbox._joined.set()
 
     def data_received(self, data: bytes) -> None:
         for harvested in self._decoder.feed(data):
