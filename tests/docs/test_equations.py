@@ -64,7 +64,7 @@ CALLED = {
 
 
 def test_no_function_is_left_out() -> None:
-    """Where a method begins, and what adapters call beside that; GRPO-CARE's are on its own page."""
+    """Where a method begins, and what adapters call; GRPO-CARE's are on its own page."""
     from care_verl import algorithm
 
     listed = {name for row in ROWS for name in named(row[2])}
