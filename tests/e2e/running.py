@@ -82,7 +82,12 @@ class Run:
 
     def named(self, text: str) -> list[psutil.Process]:
         """Living processes of this run with `text` in their command line."""
-        return [p for p in self.processes() if text in " ".join(p.cmdline())]
+        found = []
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if text in " ".join(process.cmdline()):
+                    found.append(process)
+        return found
 
     def listeners(self) -> set[tuple[str, str, int]]:
         """Where this run listens now: role, address and port of every TCP socket."""

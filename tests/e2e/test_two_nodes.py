@@ -7,6 +7,7 @@ reach from one to the other. Not shown: real networks, disks that are not shared
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -81,8 +82,10 @@ def checkpoint(
 def places(job: Job, title: str, nodes: list[Node]) -> list[tuple[str, str]]:
     found = []
     for process in job.named(title):
-        (node,) = [node.name for node in nodes if node.holds(process.pid)]
-        found.append((node, ray_node_id(process)))
+        # It may end while it is looked at; `named` does not list it any more then.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            (node,) = [node.name for node in nodes if node.holds(process.pid)]
+            found.append((node, ray_node_id(process)))
     return sorted(found)
 
 
