@@ -83,7 +83,7 @@ def places(job: Job, title: str, nodes: list[Node]) -> list[tuple[str, str]]:
     found = []
     for process in job.named(title):
         # It may end while it is looked at; `named` does not list it any more then.
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):
             (node,) = [node.name for node in nodes if node.holds(process.pid)]
             found.append((node, ray_node_id(process)))
     return sorted(found)
