@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from care_verl.methods import METHODS, Column, _by_name, method_of_row
+from care_verl.methods import METHODS, Column, by_name, method_of_row
 from care_verl.methods.care import CARE
 from care_verl.methods.grpo_care import GRPO_CARE
 
@@ -41,10 +41,10 @@ def without_texts(source: str) -> str:
 def test_names_and_columns_are_unique() -> None:
     twice = replace(GRPO_CARE, name="care", columns=(Column("x", "bool", "x"),), marker="x")
     with pytest.raises(ValueError, match="two methods are called 'care'"):
-        _by_name(iter((CARE, twice)))
+        by_name((CARE, twice))
     other = replace(CARE, name="other")
     with pytest.raises(ValueError, match="method 'other' has columns that another method has: "):
-        _by_name(iter((CARE, other)))
+        by_name((CARE, other))
 
 
 def test_a_marker_is_a_column() -> None:

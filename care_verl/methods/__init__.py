@@ -5,7 +5,8 @@ A package adds its own by an entry point of the group `care_verl.methods` that n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -28,18 +29,36 @@ __all__ = [
 GROUP = "care_verl.methods"
 
 
-def _installed() -> Iterator[Method]:
-    for point in entry_points(group=GROUP):
-        method = point.load()
-        if not isinstance(method, Method):
-            raise TypeError(
-                f"the entry point {point.name} = {point.value} of {GROUP} names {method!r}; "
-                "expected a care_verl.methods.Method"
-            )
-        yield method
+class Table(Mapping[str, Method]):
+    """Methods by name. Other packages are asked for theirs when the table is first looked into:
+    they import this module to make them, and would else be asked in the middle of that.
+    """
+
+    def __getitem__(self, name: str) -> Method:
+        return self._methods[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._methods)
+
+    def __len__(self) -> int:
+        return len(self._methods)
+
+    @cached_property
+    def _methods(self) -> Mapping[str, Method]:
+        return by_name((CARE, GRPO_CARE, *_installed()))
 
 
-def _by_name(methods: Iterator[Method]) -> Mapping[str, Method]:
+METHODS: Mapping[str, Method] = Table()
+"""By `algorithm.adv_estimator`."""
+
+
+def method_of_row(row: Mapping[str, Any]) -> Method | None:
+    """The method of a recorded row; None where none that is installed knows it."""
+    return next((m for m in METHODS.values() if row.get(m.marker) is not None), None)
+
+
+def by_name(methods: Iterable[Method]) -> Mapping[str, Method]:
+    """The methods by their names. Raises ValueError where two share a name or a column."""
     table: dict[str, Method] = {}
     for method in methods:
         if method.name in table:
@@ -57,10 +76,12 @@ def _by_name(methods: Iterator[Method]) -> Mapping[str, Method]:
     return table
 
 
-METHODS: Mapping[str, Method] = _by_name(iter((CARE, GRPO_CARE, *_installed())))
-"""By `algorithm.adv_estimator`."""
-
-
-def method_of_row(row: Mapping[str, Any]) -> Method | None:
-    """The method of a recorded row; None where none that is installed knows it."""
-    return next((m for m in METHODS.values() if row.get(m.marker) is not None), None)
+def _installed() -> Iterator[Method]:
+    for point in entry_points(group=GROUP):
+        method = point.load()
+        if not isinstance(method, Method):
+            raise TypeError(
+                f"the entry point {point.name} = {point.value} of {GROUP} names {method!r}; "
+                "expected a care_verl.methods.Method"
+            )
+        yield method

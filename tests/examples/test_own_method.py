@@ -88,3 +88,16 @@ def test_its_settings_complete_a_run_or_refuse_it(tmp_path: Path) -> None:
     answers = {line.partition(": ")[0]: line for line in done.stdout.splitlines()}
     for override, told in TOLD.items():
         assert told in answers[override]
+
+
+def test_whichever_is_imported_first(tmp_path: Path) -> None:
+    """In a worker of Ray's it is the method's own module, which imports care-verl's table."""
+    done = asked(
+        tmp_path,
+        """
+        import leave_one_out
+        from care_verl.methods import METHODS
+        print(METHODS["leave_one_out"] is leave_one_out.LEAVE_ONE_OUT)
+        """,
+    )
+    assert done.stdout == "True\n", done.stderr
