@@ -18,6 +18,7 @@ OWN = (
     "methods/",
     "training/grpo_care/",
     "algorithm/consistency",
+    "algorithm/__init__",
     # Compares estimators, of which this is one.
     "tools/replay/",
 )
