@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
 
-from care_verl.algorithm import CareAdvantages, CareConfig, care_advantages
+from care_verl.algorithm import CareConfig, care_advantages
+from care_verl.algorithm.advantage import CareAdvantages
 from tests.benchmarks.paired import Pair, chosen_device, machine
 
 

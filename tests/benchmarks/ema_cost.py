@@ -22,8 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from care_verl.algorithm.consistency import ema_step
-from care_verl.algorithm.consistency_config import GrpoCareConfig
+from care_verl.algorithm import GrpoCareConfig, ema_step
 from care_verl.training.grpo_care.moving_reference import MovingReference, squares
 
 SHARD = 1 << 24

@@ -12,9 +12,7 @@ WIDE = {"COLUMNS": "400"}
 """For commands whose output is searched, so that no message is broken in two."""
 
 
-def answers(
-    accs: Sequence[float], benchmark: str = "embedded", upstream: Sequence[float] | None = None
-) -> list[Answer]:
+def answers(accs: Sequence[float], benchmark: str = "embedded") -> list[Answer]:
     """One answer a question; the even ones count in group `even`."""
     return [
         Answer(
@@ -30,7 +28,6 @@ def answers(
             rule="number",
             acc=acc,
             fmt=1.0,
-            upstream=None if upstream is None else upstream[row],
         )
         for row, acc in enumerate(accs)
     ]

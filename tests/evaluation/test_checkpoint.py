@@ -10,12 +10,7 @@ import pytest
 import torch
 
 from care_verl.tools.evaluation import checkpoint
-from care_verl.tools.evaluation.checkpoint import (
-    EvaluatedCheckpointError,
-    identity,
-    located,
-    merged,
-)
+from care_verl.tools.evaluation.checkpoint import UnusableCheckpointError, identity, located, merged
 from care_verl.training.checkpointing import manifest
 
 SHARD = "model_world_size_1_rank_0.pt"
@@ -39,7 +34,7 @@ def step(tmp_path: Path, model_folder: Path) -> Path:
 
 
 def refusal(source: Path | str) -> str:
-    with pytest.raises(EvaluatedCheckpointError) as caught:
+    with pytest.raises(UnusableCheckpointError) as caught:
         located(str(source))
     return str(caught.value)
 
@@ -153,7 +148,7 @@ def test_a_merge_that_fails_leaves_nothing(
 ) -> None:
     failing = ["sh", "-c", "echo no memory; exit 9"]
     monkeypatch.setattr(checkpoint, "_merger", lambda shards, target: failing)
-    with pytest.raises(EvaluatedCheckpointError, match="(?s)failed, status 9.*no memory"):
+    with pytest.raises(UnusableCheckpointError, match="(?s)failed, status 9.*no memory"):
         merged(located(str(step)), tmp_path / "log")
     assert not (step / "actor" / "merged").exists()
 

@@ -247,7 +247,6 @@ def test_tags_reach_the_tasks(command: Command, models: Sequence[Path]) -> None:
         (["--model-arg", "dtype"], "expected KEY=VALUE"),
         (["--top-p", "2"], "top_p = 2.0 is not allowed"),
         (["--backbone", "GPT"], "expected one of Qwen2.5-VL-3B"),
-        (["--upstream", "tasks"], "no task of its own for embedded"),
     ],
 )
 def test_wrong_arguments(command: Command, models: Sequence[Path], given: list, said: str) -> None:

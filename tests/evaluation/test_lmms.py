@@ -90,8 +90,7 @@ def test_missing_answers_are_no_result(tmp_path: Path, log: Path) -> None:
 def test_no_file_is_an_error_with_its_reason(tmp_path: Path, log: Path) -> None:
     log.write_text(
         "Traceback (most recent call last):\n  File ...\n"
-        "care_verl.tools.evaluation.data.DataError: no files\n"
-        "Error during evaluation: no files.\n"
+        "care_verl.tools.evaluation.data.DataError: no files\nError during evaluation: no files.\n"
     )
     with pytest.raises(
         RunFailedError, match="failed: care_verl.tools.evaluation.data.DataError: no files"

@@ -10,7 +10,7 @@ import pytest
 from care_verl.data.embedded.generator import example
 from care_verl.data.embedded.rows import RL_SCHEMA, rl_row, write_rows
 from care_verl.tools.evaluation.benchmarks import BENCHMARKS
-from care_verl.tools.evaluation.checkpoint import EvaluatedCheckpointError
+from care_verl.tools.evaluation.checkpoint import UnusableCheckpointError
 from care_verl.tools.evaluation.data import FOLDER, located
 from care_verl.tools.evaluation.local_data import arranged, questions
 from care_verl.tools.evaluation.template import opens_rationale
@@ -83,6 +83,6 @@ def test_a_template_that_opens_the_rationale(model_folder: Path, tmp_path: Path)
 
 def test_a_tokenizer_that_cannot_be_loaded(tmp_path: Path) -> None:
     with pytest.raises(
-        EvaluatedCheckpointError, match=f"the tokenizer of {tmp_path} cannot be loaded"
+        UnusableCheckpointError, match=f"the tokenizer of {tmp_path} cannot be loaded"
     ):
         opens_rationale(str(tmp_path), "think")

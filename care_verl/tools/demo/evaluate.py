@@ -76,10 +76,26 @@ def evaluate(
     model_dir: Path, data: Path, samples: int, seed: int, max_new: int
 ) -> tuple[list[Answer], list[Answer], dict[str, int]]:
     """Sample `samples` responses a chart at temperature 1, and one greedily; count the errors."""
-    sampler = Sampler(model_dir, seed, max_new)
+    platform.install()
+    import torch
+
+    from care_verl.tools.evaluation.sampler import Sampler, settings
+
+    torch.manual_seed(seed)
+    sampler = Sampler(str(model_dir), dtype=torch.float32)
     rows = pq.read_table(data).to_pylist()
-    sampled = _scored(rows, sampler.generate(rows, samples, greedy=False))
-    greedy = _scored(rows, sampler.generate(rows, 1, greedy=True))
+
+    def answers(samples: int, temperature: float) -> list[Answer]:
+        # No response may hold a token that stands for image features.
+        generation = settings(max_new, temperature) | {"suppress_tokens": sampler.placeholders()}
+        step = max(1, BATCH_ROWS // samples)
+        texts: list[list[str]] = []
+        for start in range(0, len(rows), step):
+            charts = [conversation(row) for row in rows[start : start + step]]
+            texts += sampler.responses(charts, generation, samples)
+        return _scored(rows, texts)
+
+    sampled, greedy = answers(samples, 1.0), answers(1, 0.0)
     errors = Counter(
         str(classify_error(answer.response, rows[answer.row]["extra_info"]))
         for answer in sampled
@@ -101,73 +117,14 @@ def _line(label: str, answers: list[Answer]) -> Line:
     return Line(label, (Seed(Model(label, label), {BENCHMARK.name: answers}),))
 
 
-class Sampler:
-    """A checkpoint ready to answer charts."""
+def conversation(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The one message of a row of the embedded task: its chart, then its question."""
+    from PIL import Image
 
-    def __init__(self, model_dir: Path, seed: int, max_new: int) -> None:
-        platform.install()
-        import torch
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-
-        torch.manual_seed(seed)
-        self.processor = AutoProcessor.from_pretrained(model_dir)
-        self.processor.tokenizer.padding_side = "left"
-        self.model = AutoModelForImageTextToText.from_pretrained(model_dir, dtype=torch.float32)
-        self.model.eval()
-        self.max_new = max_new
-
-    def generate(
-        self, rows: Sequence[dict[str, Any]], samples: int, greedy: bool
-    ) -> list[list[str]]:
-        """`samples` response texts for each row."""
-        responses: list[list[str]] = []
-        step = max(1, BATCH_ROWS // samples)
-        for start in range(0, len(rows), step):
-            texts = self._generate_batch(rows[start : start + step], samples, greedy)
-            responses += [texts[i : i + samples] for i in range(0, len(texts), samples)]
-        return responses
-
-    def _generate_batch(
-        self, rows: Sequence[dict[str, Any]], samples: int, greedy: bool
-    ) -> list[str]:
-        import torch
-        from PIL import Image
-
-        images = [Image.open(io.BytesIO(row["images"][0]["bytes"])) for row in rows]
-        inputs = self.processor(
-            text=[self._prompt(row) for row in rows],
-            images=images,
-            padding=True,
-            return_tensors="pt",
-        )
-        sampling = {"do_sample": False} if greedy else {"do_sample": True, "temperature": 1.0}
-        with torch.inference_mode():
-            output = self.model.generate(
-                **inputs,
-                **sampling,
-                top_k=0,
-                top_p=1.0,
-                num_return_sequences=samples,
-                max_new_tokens=self.max_new,
-                suppress_tokens=self._placeholders(),
-            )
-        new = output[:, inputs["input_ids"].shape[1] :]
-        texts: list[str] = self.processor.tokenizer.batch_decode(new, skip_special_tokens=True)
-        return texts
-
-    def _prompt(self, row: dict[str, Any]) -> str:
-        question = row["prompt"][0]["content"].removeprefix("<image>")
-        content = [{"type": "image"}, {"type": "text", "text": question}]
-        prompt: str = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-        )
-        return prompt
-
-    def _placeholders(self) -> list[int]:
-        """Tokens that stand for image features, which no response may hold."""
-        tokenizer, end = self.processor.tokenizer, self.model.generation_config.eos_token_id
-        ends = set(end) if isinstance(end, list) else {end}
-        return [token for token in tokenizer.all_special_ids if token not in ends]
+    chart = Image.open(io.BytesIO(row["images"][0]["bytes"]))
+    question = row["prompt"][0]["content"].removeprefix("<image>")
+    content = [{"type": "image", "image": chart}, {"type": "text", "text": question}]
+    return [{"role": "user", "content": content}]
 
 
 def main() -> None:

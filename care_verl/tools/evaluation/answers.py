@@ -37,7 +37,6 @@ class Answer:
     read: how the rule understood it; empty where it did not.
     rule: the verifier's rule that compared them.
     acc, fmt: 1.0 or 0.0 each.
-    upstream: LMMs-Eval's own score of the same response; None where it was not asked for.
     """
 
     benchmark: str
@@ -52,20 +51,16 @@ class Answer:
     rule: str
     acc: float
     fmt: float
-    upstream: float | None = None
 
     @property
     def key(self) -> tuple[str, str, int]:
         """What the answers of two runs are paired by."""
         return self.benchmark, self.doc_id, self.sample
 
-    @property
-    def disagrees(self) -> bool:
-        """LMMs-Eval's score is known, and says otherwise."""
-        return self.upstream is not None and (self.upstream >= 0.5) != (self.acc >= 0.5)
-
 
 _NAMES = {field.name for field in fields(Answer)}
+# Answers that an earlier release wrote are taken as they are, but for this.
+_FORMER = {"upstream"}
 
 
 def read_answers(path: Path) -> list[Answer]:
@@ -115,7 +110,7 @@ def _answers(path: Path, number: int, line: Any) -> Iterator[Answer]:
 
 
 def _answer(path: Path, number: int, entry: Any) -> Answer:
-    if not isinstance(entry, dict) or not _NAMES - {"upstream"} <= set(entry) <= _NAMES:
+    if not isinstance(entry, dict) or set(entry) - _FORMER != _NAMES:
         found = sorted(entry) if isinstance(entry, dict) else type(entry).__name__
         raise AnswersError(f"{path}, line {number}: {found}; expected {sorted(_NAMES)}")
-    return Answer(**entry)
+    return Answer(**{name: entry[name] for name in _NAMES})

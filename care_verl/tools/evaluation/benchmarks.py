@@ -1,7 +1,6 @@
 """The benchmarks: the paper's six and the embedded task.
 
-Each has a task of our own for LMMs-Eval (`tasks/NAME.yaml`) and, but for the embedded one, a
-counterpart among LMMs-Eval's own `*_reasoning` tasks.
+Each has a task of our own for LMMs-Eval (`tasks/NAME.yaml`).
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ class Benchmark:
 
     name: what it is called on the command line.
     task: our task's name in LMMs-Eval.
-    upstream_task: LMMs-Eval's own task with a rule-based score; None where it has none.
     dataset: id on the Hugging Face hub; None where the data are made here.
     config, split: its configuration (None: the only one) and split there.
     files: patterns of that split's files, as the hub names them.
@@ -33,7 +31,6 @@ class Benchmark:
 
     name: str
     task: str
-    upstream_task: str | None
     dataset: str | None
     config: str | None
     split: str
@@ -49,6 +46,11 @@ class Benchmark:
         return question
 
     @property
+    def title(self) -> str:
+        """What it is called in the paper, or here."""
+        return self.paper or self.name
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns that `read` needs."""
         columns: tuple[str, ...] = importlib.import_module(self.reader).COLUMNS
@@ -59,7 +61,6 @@ _ALL = (
     Benchmark(
         name="mathvista",
         task="care_mathvista_testmini",
-        upstream_task="mathvista_testmini_cot_reasoning",
         dataset="AI4Math/MathVista",
         config=None,
         split="testmini",
@@ -71,7 +72,6 @@ _ALL = (
     Benchmark(
         name="mathverse",
         task="care_mathverse_testmini",
-        upstream_task="mathverse_testmini_reasoning",
         dataset="CaraJ/MathVerse-lmmseval",
         config="testmini",
         split="testmini",
@@ -83,7 +83,6 @@ _ALL = (
     Benchmark(
         name="mathvision",
         task="care_mathvision_test",
-        upstream_task="mathvision_reason_test_reasoning",
         dataset="MathLLMs/MathVision",
         config=None,
         split="test",
@@ -95,7 +94,6 @@ _ALL = (
     Benchmark(
         name="mmmu",
         task="care_mmmu_val",
-        upstream_task="mmmu_val_reasoning",
         dataset="lmms-lab-encoder/MMMU",
         config=None,
         split="validation",
@@ -107,7 +105,6 @@ _ALL = (
     Benchmark(
         name="mmmu_pro_standard",
         task="care_mmmu_pro_standard",
-        upstream_task="mmmu_pro_standard_cot_reasoning",
         dataset="MMMU/MMMU_Pro",
         config="standard (10 options)",
         split="test",
@@ -119,7 +116,6 @@ _ALL = (
     Benchmark(
         name="mmmu_pro_vision",
         task="care_mmmu_pro_vision",
-        upstream_task="mmmu_pro_vision_cot_reasoning",
         dataset="MMMU/MMMU_Pro",
         config="vision",
         split="test",
@@ -131,7 +127,6 @@ _ALL = (
     Benchmark(
         name="embedded",
         task="care_embedded_test",
-        upstream_task=None,
         dataset=None,
         config=None,
         split="test",
@@ -148,12 +143,9 @@ PAPER: tuple[str, ...] = tuple(each.name for each in _ALL if each.paper is not N
 
 
 def benchmark_of(task: str) -> Benchmark:
-    """The benchmark that a task of ours or of LMMs-Eval's belongs to.
-
-    Raises KeyError for any other task.
-    """
+    """The benchmark that a task of ours belongs to. Raises KeyError for any other task."""
     for benchmark in _ALL:
-        if task in (benchmark.task, benchmark.upstream_task):
+        if task == benchmark.task:
             return benchmark
     raise KeyError(f"{task}: no task of {', '.join(BENCHMARKS)}")
 

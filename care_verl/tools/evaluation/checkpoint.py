@@ -31,7 +31,7 @@ _TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _PROCESSOR = ("preprocessor_config.json", "processor_config.json")
 
 
-class EvaluatedCheckpointError(CareVerlError):
+class UnusableCheckpointError(CareVerlError):
     """A MODEL that cannot be evaluated; the message names the file."""
 
 
@@ -56,13 +56,13 @@ class Model:
 def located(source: str) -> Model:
     """The model of `source`, its files checked; nothing is merged yet.
 
-    Raises EvaluatedCheckpointError for a source that is no model, and for one that lacks a file.
+    Raises UnusableCheckpointError for a source that is no model, and for one that lacks a file.
     """
     path = Path(source).expanduser()
     if not path.exists():
         if _HUB_ID.fullmatch(source):
             return Model(source, source)
-        raise EvaluatedCheckpointError(
+        raise UnusableCheckpointError(
             f"{source}: no such folder, and no hub id; expected a checkpoint of verl "
             "(global_step_N), a Hugging Face folder, or an id such as owner/name"
         )
@@ -78,7 +78,7 @@ def merged(model: Model, log: Path, started: Callable[[], None] = lambda: None) 
 
     `started` is called before verl's merger runs, which writes to `log`.
 
-    Raises EvaluatedCheckpointError when the merger fails.
+    Raises UnusableCheckpointError when the merger fails.
     """
     if model.shards is None:
         return model
@@ -90,7 +90,7 @@ def merged(model: Model, log: Path, started: Callable[[], None] = lambda: None) 
     with all_or_nothing(target) as unfinished:
         status = run(_merger(model.shards, unfinished), log, {"OMP_WAIT_POLICY": "PASSIVE"})
         if status != 0:
-            raise EvaluatedCheckpointError(
+            raise UnusableCheckpointError(
                 f"merging {model.shards} failed, status {status}. The end of {log}:\n{tail(log)}"
             )
         _require_loadable(unfinished)
@@ -114,13 +114,13 @@ def _of_verl(source: str, folder: Path) -> Model:
         _require_loadable(export)
         return Model(source, str(export))
     if not (folder / _SHARDING).exists():
-        raise EvaluatedCheckpointError(
+        raise UnusableCheckpointError(
             f"{folder} holds neither config.json nor {_SHARDING}; expected a Hugging Face folder "
             "or a checkpoint that verl's FSDP workers saved"
         )
     for shard in _shards(folder):
         if not shard.exists():
-            raise EvaluatedCheckpointError(f"{shard} is missing: not every rank's shard is there")
+            raise UnusableCheckpointError(f"{shard} is missing: not every rank's shard is there")
     _require_files(export)
     return Model(source, str(folder / MERGED), folder)
 
@@ -129,7 +129,7 @@ def _require_finished(folder: Path) -> None:
     """By CARE's manifest, where there is one: whether the save ended, and the shards are whole."""
     for step in (folder, folder.parent):
         if (step / UNFINISHED).exists():
-            raise EvaluatedCheckpointError(
+            raise UnusableCheckpointError(
                 f"{step} is no whole checkpoint: {step / UNFINISHED} is there"
             )
         if (step / MANIFEST).exists():
@@ -144,9 +144,9 @@ def _require_sizes(step: Path, folder: Path) -> None:
         if path.parent != folder or not path.name.startswith("model_world_size_"):
             continue
         if not path.exists():
-            raise EvaluatedCheckpointError(f"{path} is missing; {step / MANIFEST} lists it")
+            raise UnusableCheckpointError(f"{path} is missing; {step / MANIFEST} lists it")
         if path.stat().st_size != size:
-            raise EvaluatedCheckpointError(f"{path} has {path.stat().st_size} of {size} bytes")
+            raise UnusableCheckpointError(f"{path} has {path.stat().st_size} of {size} bytes")
 
 
 def _shards(folder: Path) -> Iterator[Path]:
@@ -158,12 +158,12 @@ def _shards(folder: Path) -> Iterator[Path]:
 def _require_loadable(folder: Path) -> None:
     """Weights, all of them, and what `_require_files` asks for."""
     if not _has_weights(folder):
-        raise EvaluatedCheckpointError(f"{folder / _WEIGHTS} is missing, and so is {_INDEX}")
+        raise UnusableCheckpointError(f"{folder / _WEIGHTS} is missing, and so is {_INDEX}")
     if (folder / _INDEX).exists():
         files = json.loads((folder / _INDEX).read_text())["weight_map"].values()
         for name in sorted(set(files)):
             if not (folder / name).exists():
-                raise EvaluatedCheckpointError(f"{folder / name} is missing; {_INDEX} names it")
+                raise UnusableCheckpointError(f"{folder / name} is missing; {_INDEX} names it")
     _require_files(folder)
 
 
@@ -175,7 +175,7 @@ def _require_files(folder: Path) -> None:
         "image processor": _PROCESSOR,
     }.items():
         if not any((folder / name).exists() for name in names):
-            raise EvaluatedCheckpointError(
+            raise UnusableCheckpointError(
                 f"{folder / names[0]} is missing: no {what}"
                 + (f", nor {' or '.join(names[1:])}" if names[1:] else "")
             )

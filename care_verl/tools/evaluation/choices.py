@@ -11,10 +11,3 @@ class Backend(str, Enum):
     VLLM = "vllm"
     OPENAI = "openai"
     HF = "hf"
-
-
-class Upstream(str, Enum):
-    """What of LMMs-Eval's own is asked for: its scores of our runs' responses, or its tasks."""
-
-    SCORES = "scores"
-    TASKS = "tasks"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from care_verl.tools.evaluation.choices import Backend, Upstream
+from care_verl.tools.evaluation.choices import Backend
 from care_verl.tools.evaluation.decoding import Decoding
 
 _DECODING = Decoding()
@@ -75,13 +75,6 @@ def evaluate(
             help="The chat template opens the rationale.", show_default="as the template does"
         ),
     ] = None,
-    upstream: Annotated[
-        Upstream | None,
-        typer.Option(
-            help="LMMs-Eval's own scores beside ours: of these responses, or of its own tasks.",
-            show_default="neither",
-        ),
-    ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(help="Whose rows of the paper to show.", show_default="the model's"),
@@ -92,8 +85,8 @@ def evaluate(
     from care_verl.tools.evaluation.display import shown
     from care_verl.tools.evaluation.local_data import arranged
     from care_verl.tools.evaluation.paper import paper_rows
-    from care_verl.tools.evaluation.report import write
     from care_verl.tools.evaluation.request import Request, named, options_of, wanted
+    from care_verl.tools.evaluation.results import write
     from care_verl.tools.evaluation.settings import TaskSettings
     from care_verl.tools.evaluation.table import tables
 
@@ -111,7 +104,6 @@ def evaluate(
             prefilled=prefilled,
             limit=limit,
             options=options_of(model_arg or []),
-            upstream=upstream,
         )
         paper_rows(backbone)
         if data:
@@ -127,7 +119,7 @@ def evaluate(
         console.print(f"[red]{type(problem).__name__}[/]", highlight=False)
         console.print(str(problem), highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(1) from problem
-    for table in tables(report):
+    for table in tables(report.lines, report.gains, report.paper):
         console.print(table)
     for note in report.notes:
         console.print(f"Note: {note}", highlight=False, markup=False, soft_wrap=True)

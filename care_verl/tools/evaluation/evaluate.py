@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +12,7 @@ from care_verl.tools.evaluation.answers import Answer, AnswersError
 from care_verl.tools.evaluation.backends import ArgumentError
 from care_verl.tools.evaluation.benchmarks import Benchmark
 from care_verl.tools.evaluation.cells import OtherSettingsError
-from care_verl.tools.evaluation.checkpoint import EvaluatedCheckpointError, Model, located
-from care_verl.tools.evaluation.choices import Upstream
+from care_verl.tools.evaluation.checkpoint import Model, UnusableCheckpointError, located
 from care_verl.tools.evaluation.data import FOLDER, DataError
 from care_verl.tools.evaluation.data import located as data_of
 from care_verl.tools.evaluation.display import Display
@@ -31,19 +30,17 @@ from care_verl.tools.evaluation.request import Request
 from care_verl.tools.evaluation.running import LOGS, Job, prepared
 from care_verl.tools.evaluation.server import ServerError
 from care_verl.tools.evaluation.template import opens_rationale
-from care_verl.tools.evaluation.upstream import UpstreamError, with_upstream_scores
 
 PROBLEMS = (
     AnswersError,
     ArgumentError,
-    EvaluatedCheckpointError,
+    UnusableCheckpointError,
     DataError,
     EnvironmentSetupError,
     OtherQuestionsError,
     OtherSettingsError,
     RunFailedError,
     ServerError,
-    UpstreamError,
 )
 """What keeps an evaluation from its end; every message says what was found, and what to change."""
 
@@ -63,7 +60,7 @@ def evaluate(request: Request, display: Display) -> list[Line]:
 
     Everything that can be checked without a model is checked before the first one is loaded.
 
-    Raises EvaluatedCheckpointError, DataError, EnvironmentSetupError, OtherSettingsError,
+    Raises UnusableCheckpointError, DataError, EnvironmentSetupError, OtherSettingsError,
     RunFailedError or ServerError; the cells that were finished stay.
     """
     (request.out / LOGS).mkdir(parents=True, exist_ok=True)
@@ -84,9 +81,6 @@ def evaluate(request: Request, display: Display) -> list[Line]:
         Seed(job.model, _answered(request, job, answers, data, display))
         for job, answers in zip(jobs, found, strict=True)
     ]
-    if request.upstream is Upstream.SCORES:
-        display.say("LMMs-Eval's own scores")
-        seeds = [_with_scores(seed) for seed in seeds]
     return [
         Line(label, tuple(s for s, own in zip(seeds, request.labels, strict=True) if own == label))
         for label in dict.fromkeys(request.labels)
@@ -146,12 +140,6 @@ def _answered(
                 answers[name] = cell.make(partial(runner.run, cell))
                 display.finished(count)
     return {cell.benchmark.name: answers[cell.benchmark.name] for cell in job.cells}
-
-
-def _with_scores(seed: Seed) -> Seed:
-    """The answers with LMMs-Eval's own scores, where it has a task."""
-    scored = {name: with_upstream_scores(answers) for name, answers in seed.answers.items()}
-    return replace(seed, answers=scored)
 
 
 def reported(request: Request, lines: list[Line], backbone: str | None) -> Report:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from care_verl.tools.evaluation.benchmarks import BENCHMARKS
 from care_verl.tools.evaluation.lines import Line
 from care_verl.tools.evaluation.paper import PaperRow
 from care_verl.tools.evaluation.statistics import Interval
-from care_verl.tools.evaluation.table import title
 from care_verl.tools.report import style
 
 _FEWEST = 4
@@ -32,7 +32,7 @@ def draw(lines: Sequence[Line], paper: Sequence[PaperRow], folder: Path, name: s
             _bars(axes, centre, found, width, line.label, place)
         _paper(axes, paper, names)
         axes.set_xticks(range(len(names) + several))
-        labels = [style.wrapped(title(each), 11) for each in names]
+        labels = [style.wrapped(BENCHMARKS[each].title, 11) for each in names]
         axes.set_xticklabels([*labels, *(["macro"] if several else [])])
         # Few benchmarks would have bars as wide as the page.
         margin = max(0.6, (_FEWEST - len(labels)) / 2)

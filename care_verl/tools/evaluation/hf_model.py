@@ -9,16 +9,15 @@ Imported in LMMs-Eval's environment alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
-import torch
 from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
 from lmms_eval.protocol import ChatMessages
 from tqdm import tqdm
-from transformers import AutoModelForImageTextToText, AutoProcessor
 
-_NEUTRAL = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "num_beams": 1}
+from care_verl.tools.evaluation.sampler import Sampler, settings
+
 # LMMs-Eval's words; our progress reads them.
 _BAR = "Model Responding"
 
@@ -38,29 +37,17 @@ class TransformersModel(lmms):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         del device, batch_size
-        self.processor = AutoProcessor.from_pretrained(pretrained)
-        self.model = AutoModelForImageTextToText.from_pretrained(
-            pretrained, dtype=dtype, device_map=device_map
-        ).eval()
+        self.sampler = Sampler(pretrained, dtype=dtype, device_map=device_map)
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
         """One response to each request, special tokens left out."""
         return [self._response(request) for request in tqdm(requests, desc=_BAR)]
 
     def _response(self, request: Instance) -> str:
-        _, messages_of, settings, row, task, split = request.args
+        _, messages_of, wanted, row, task, split = request.args
         messages = ChatMessages(messages=messages_of(self.task_dict[task][split][row]))
-        inputs = self.processor.apply_chat_template(
-            messages.to_hf_messages(),
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
-        ).to(self.model.device)
-        with torch.inference_mode():
-            output = self.model.generate(**inputs, **_generation(settings))
-        new = output[0, inputs["input_ids"].shape[1] :]
-        text: str = self.processor.tokenizer.decode(new, skip_special_tokens=True)
+        generation = settings(wanted["max_new_tokens"], wanted["temperature"], wanted["top_p"])
+        ((text,),) = self.sampler.responses([messages.to_hf_messages()], generation)
         return text
 
     def loglikelihood(self, requests: Sequence[Instance]) -> NoReturn:
@@ -70,12 +57,3 @@ class TransformersModel(lmms):  # type: ignore[misc]
     def generate_until_multi_round(self, requests: Sequence[Instance]) -> NoReturn:
         """Not asked for by our tasks."""
         raise NotImplementedError("several rounds with a model of transformers'")
-
-
-def _generation(settings: dict[str, Any]) -> dict[str, Any]:
-    """Arguments for `generate` that leave nothing to the model's own file but its end tokens."""
-    wanted: dict[str, Any] = {**_NEUTRAL, "max_new_tokens": settings["max_new_tokens"]}
-    if not settings["temperature"]:
-        return {**wanted, "do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-    sampling = {"temperature": settings["temperature"], "top_p": settings["top_p"], "top_k": 0}
-    return {**wanted, "do_sample": True, **sampling}

@@ -112,17 +112,6 @@ def gains(lines: Sequence[Line]) -> list[Gain]:
     return [_gain(lines[0], line) for line in lines[1:]]
 
 
-def disagreements(line: Line) -> list[tuple[Seed, Answer]]:
-    """The answers that LMMs-Eval's own score judges otherwise, where it was asked for."""
-    return [
-        (seed, answer)
-        for seed in line.seeds
-        for answers in seed.answers.values()
-        for answer in answers
-        if answer.disagrees
-    ]
-
-
 def _acc(answer: Answer) -> float:
     return answer.acc
 

@@ -21,7 +21,7 @@ from care_verl.tools.evaluation.environment import tasks_folder
 
 _PROGRESS = re.compile(rb"Model Responding:\s+\d+%\|[^|]*\|\s*(\d+)/(\d+)")
 _REQUEST_FAILED = re.compile(rb"All \d+ attempts failed\. Last error: ([^\r\n]+)")
-_ERROR = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Problem|Interrupt)): .+", re.MULTILINE)
+_ERROR = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Interrupt)): .+", re.MULTILINE)
 # vLLM's words for a prompt, with its images' tokens, that does not fit.
 _TOO_LARGE = re.compile(
     r"longer than the maximum model length|maximum context length|pre-allocated encoder cache"

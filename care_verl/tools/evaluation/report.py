@@ -1,28 +1,22 @@
-"""What an evaluation leaves behind: `results.json`, `results.md` and a figure.
+"""An evaluation as a whole, and as `results.json`.
 
-`results.json` has `version` 1; a change that its readers would notice gets another number.
+That file has `version` 2; a change that its readers would notice gets another number.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from care_verl.common.files import write_text
-from care_verl.tools.evaluation import table
-from care_verl.tools.evaluation.lines import Gain, Line, disagreements, gains
+from care_verl.tools.evaluation.lines import Gain, Line, gains
 from care_verl.tools.evaluation.paper import PaperRow
 from care_verl.tools.evaluation.statistics import Difference, Interval
 
 FORMAT = "care-verl evaluation"
-VERSION = 1
-JSON = "results.json"
-PAGE = "results.md"
-FIGURE = "results"
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -40,16 +34,6 @@ class Report:
         return gains(self.lines)
 
 
-def write(report: Report, folder: Path) -> list[Path]:
-    """Write everything into `folder`; the paths."""
-    from care_verl.tools.evaluation.figure import draw
-
-    write_text(folder / JSON, json.dumps(to_json(report), indent=1, ensure_ascii=False) + "\n")
-    figures = draw(report.lines, report.paper, folder, FIGURE)
-    write_text(folder / PAGE, table.page(report, f"{FIGURE}.png", f"{FIGURE}.svg"))
-    return [folder / JSON, folder / PAGE, *figures]
-
-
 def to_json(report: Report) -> dict[str, Any]:
     """`results.json`. Accuracies and differences are shares, not per cent; null where undefined."""
     return {
@@ -60,11 +44,6 @@ def to_json(report: Report) -> dict[str, Any]:
         "lines": [_line(line) for line in report.lines],
         "differences": [_gain(gain) for gain in report.gains],
         "paper": [asdict(row) for row in report.paper],
-        "disagreements": [
-            {"label": line.label, "source": seed.model.source, **asdict(answer)}
-            for line in report.lines
-            for seed, answer in disagreements(line)
-        ],
     }
 
 
@@ -87,24 +66,6 @@ def _benchmark(line: Line, name: str) -> dict[str, Any]:
         "well_formed": _interval(line.well_formed(name)),
         "by_seed": [sum(answer.acc for answer in own) / len(own) for own in answers],
         "groups": {group: _interval(one) for group, one in line.groups(name).items()},
-        "upstream": _upstream(line, name),
-    }
-
-
-def _upstream(line: Line, name: str) -> dict[str, Any] | None:
-    """LMMs-Eval's own score of the same responses; None where it was not asked for."""
-    scored = [
-        answer
-        for seed in line.seeds
-        for answer in seed.answers[name]
-        if answer.upstream is not None
-    ]
-    if not scored:
-        return None
-    return {
-        "accuracy": sum(answer.upstream or 0.0 for answer in scored) / len(scored),
-        "disagree": sum(answer.disagrees for answer in scored),
-        "of": len(scored),
     }
 
 

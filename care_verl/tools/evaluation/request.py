@@ -12,11 +12,10 @@ from typing import Any
 from care_verl.tools.evaluation.benchmarks import BENCHMARKS, Benchmark, chosen
 from care_verl.tools.evaluation.cells import Cell, cell_folder
 from care_verl.tools.evaluation.checkpoint import Model, identity
-from care_verl.tools.evaluation.choices import Backend, Upstream
+from care_verl.tools.evaluation.choices import Backend
 from care_verl.tools.evaluation.decoding import Decoding
 from care_verl.tools.evaluation.local_data import fingerprint
 from care_verl.tools.evaluation.settings import TaskSettings
-from care_verl.tools.evaluation.upstream import upstream_run
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Request:
     in the order of the table. base_url: of a server that runs already; None starts one. tasks: tags
     and prompt. prefilled: whether the chat template opens the rationale; None asks the template.
     limit: the first rows only, of each benchmark. options: arguments for the backend's own model
-    class. upstream: LMMs-Eval's own scores beside ours; with `tasks` from its own prompts.
+    class.
 
     Raises ValueError for what does not go together.
     """
@@ -43,7 +42,6 @@ class Request:
     prefilled: bool | None = None
     limit: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
-    upstream: Upstream | None = None
 
     def __post_init__(self) -> None:
         if self.base_url is not None and self.backend is not Backend.OPENAI:
@@ -58,13 +56,6 @@ class Request:
         twice = [name for name, count in Counter(self.models).items() if count > 1]
         if twice:
             raise ValueError(f"{twice[0]} is given twice; a model is no second seed of itself")
-        for benchmark in self.benchmarks:
-            self.task(benchmark)
-
-    def task(self, benchmark: Benchmark) -> str:
-        """The task to run in LMMs-Eval."""
-        own = self.upstream is Upstream.TASKS
-        return upstream_run(benchmark.name) if own else benchmark.task
 
     def settings(self) -> dict[str, Any]:
         """How the answers are made, as it stands in the results."""
@@ -87,11 +78,11 @@ class Request:
         made_with = {
             **self.settings(),
             "model": identity(model) if self.base_url is None else {"served": model.source},
-            "task": self.task(benchmark),
+            "task": benchmark.task,
             "tasks": asdict(self.tasks_of(prefilled)),
             "data": fingerprint(files),
         }
-        folder = cell_folder(self.out, self.labels[place], model.source, self.task(benchmark))
+        folder = cell_folder(self.out, self.labels[place], model.source, benchmark.task)
         return Cell(benchmark, folder, made_with)
 
 

@@ -68,7 +68,7 @@ class Runner:
 
     def run(self, cell: Cell, raw: Path) -> list[Answer]:
         """The answers to one benchmark, all of them."""
-        request, task = self.request, self.request.task(cell.benchmark)
+        request, task = self.request, cell.benchmark.task
         log = self.job.log(request.out, task)
         options = {} if request.backend is Backend.OPENAI else request.options
         model = backends.model_arguments(

@@ -1,26 +1,19 @@
-"""An evaluation as tables: for the terminal, and as a page in Markdown."""
+"""An evaluation as rows of text, and as tables for the terminal."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
-from care_verl.common.tables import markdown
 from care_verl.tools.evaluation.benchmarks import BENCHMARKS
-from care_verl.tools.evaluation.lines import Gain, Line, disagreements
+from care_verl.tools.evaluation.lines import Gain, Line
 from care_verl.tools.evaluation.paper import PaperRow
 from care_verl.tools.evaluation.statistics import Difference, Interval
 
-if TYPE_CHECKING:
-    from care_verl.tools.evaluation.report import Report
-
 NOTHING = "–"
-_LISTED = 200
-_LETTERS = 80
 Rows = list[list[str]]
 
 
@@ -40,18 +33,17 @@ def points(interval: Interval) -> str:
 
 def heads(line: Line) -> list[str]:
     """The columns: a name, the benchmarks, and the macro average where there is one."""
-    return ["", *(title(name) for name in line.benchmarks), *(["macro"] if line.averaged else [])]
-
-
-def title(benchmark: str) -> str:
-    """What a benchmark is called in the paper, or here."""
-    return BENCHMARKS[benchmark].paper or benchmark
+    return [
+        "",
+        *(BENCHMARKS[name].title for name in line.benchmarks),
+        *(["macro"] if line.averaged else []),
+    ]
 
 
 def accuracy_rows(lines: Sequence[Line]) -> Rows:
     """Ours, in per cent."""
     return [
-        [_name(line), *(percent(line.accuracy(name)) for name in line.benchmarks), *_macro(line)]
+        [name_of(line), *(percent(line.accuracy(name)) for name in line.benchmarks), *_macro(line)]
         for line in lines
     ]
 
@@ -79,75 +71,21 @@ def gain_rows(gains: Sequence[Gain]) -> Rows:
     ]
 
 
-def tables(report: Report) -> Iterator[Table]:
+def tables(
+    lines: Sequence[Line], gains: Sequence[Gain], paper: Sequence[PaperRow]
+) -> Iterator[Table]:
     """For the terminal: a row for each benchmark, so that six of them fit."""
-    first = report.lines[0]
-    yield _table("Accuracy, %", heads(first), accuracy_rows(report.lines))
-    if report.gains:
-        yield _table("Difference, percentage points", heads(first), gain_rows(report.gains))
-    for number in sorted({row.table for row in report.paper if first.averaged}):
-        rows = paper_rows(first, [row for row in report.paper if row.table == number])
+    first = lines[0]
+    yield _table("Accuracy, %", heads(first), accuracy_rows(lines))
+    if gains:
+        yield _table("Difference, percentage points", heads(first), gain_rows(gains))
+    for number in sorted({row.table for row in paper if first.averaged}):
+        rows = paper_rows(first, [row for row in paper if row.table == number])
         yield _table(f"The paper's Table {number}, %", heads(first), rows)
 
 
-def page(report: Report, png: str, svg: str) -> str:
-    """The page, in Markdown."""
-    lines, columns = report.lines, heads(report.lines[0])
-    rows = [*accuracy_rows(lines), *_marked(report)]
-    parts = ["# Evaluation", "", *markdown(columns, rows), ""]
-    parts += [
-        "Accuracy in %, with 95 % intervals: Wilson's over questions, Student's t over seeds."
-    ]
-    if report.gains:
-        parts += ["", "## Differences", "", *markdown(columns, gain_rows(report.gains)), ""]
-        parts += [
-            "In percentage points, each question with itself; ± half of the 95 % interval over "
-            "questions (+ questions won, − lost). It says what the same models would do on other "
-            "questions, not what models of other seeds would."
-        ]
-    parts += ["", f"[![Accuracy]({png})]({svg})", "", "## How", ""]
-    parts += [f"- {key}: {_value(own)}" for key, own in report.settings.items() if own]
-    parts += [f"- {line.label}: {_models(line)}" for line in lines]
-    parts += [f"- Note: {note}" for note in report.notes]
-    return "\n".join([*parts, *_formats(lines), *_disagreements(lines)]) + "\n"
-
-
-def _formats(lines: Sequence[Line]) -> Iterator[str]:
-    names = lines[0].benchmarks
-    yield from ("", "## Well-formed answers, %", "")
-    rows = [[_name(line), *(percent(line.well_formed(name)) for name in names)] for line in lines]
-    yield from markdown(["", *(title(name) for name in names)], rows)
-
-
-def _disagreements(lines: Sequence[Line]) -> Iterator[str]:
-    scored = [
-        answer
-        for line in lines
-        for seed in line.seeds
-        for answers in seed.answers.values()
-        for answer in answers
-        if answer.upstream is not None
-    ]
-    if not scored:
-        return
-    found = [(line.label, answer) for line in lines for _, answer in disagreements(line)]
-    yield from ("", "## Where LMMs-Eval's own score differs", "")
-    yield f"{len(found)} of {len(scored)} answers. All of them are in `results.json`."
-    if not found:
-        return
-    yield ""
-    columns = ["model", "benchmark", "question", "gold", "answer", "rule", "ours", "LMMs-Eval"]
-    rows = [
-        [
-            *(label, answer.benchmark, answer.doc_id, _short(answer.gold), _short(answer.answer)),
-            *(answer.rule, f"{answer.acc:g}", f"{answer.upstream:g}"),
-        ]
-        for label, answer in found[:_LISTED]
-    ]
-    yield from markdown(columns, rows)
-
-
-def _name(line: Line) -> str:
+def name_of(line: Line) -> str:
+    """Its label, with the number of its seeds where they are several."""
     return line.label if len(line.seeds) == 1 else f"{line.label} ({len(line.seeds)} seeds)"
 
 
@@ -160,12 +98,6 @@ def _average(row: PaperRow, names: Sequence[str]) -> str:
     """The paper's own average is of its six benchmarks: it stands beside ours of the same."""
     same = row.average is not None and set(names) == set(row.accuracy)
     return f"{100 * (row.average or 0.0):.2f}" if same else NOTHING
-
-
-def _marked(report: Report) -> Iterator[list[str]]:
-    rows = paper_rows(report.lines[0], report.paper)
-    for row, (name, *cells) in zip(report.paper, rows, strict=True):
-        yield [f"paper, Table {row.table}: {name}", *cells]
 
 
 def _won(difference: Difference) -> str:
@@ -181,18 +113,3 @@ def _table(name: str, columns: Sequence[str], rows: Rows) -> Table:
     for place, column in enumerate(columns[1:], start=1):
         table.add_row(column, *(escape(row[place]) for row in rows))
     return table
-
-
-def _models(line: Line) -> str:
-    return ", ".join(f"`{seed.model.source}`" for seed in line.seeds)
-
-
-def _value(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {own}" for key, own in value.items())
-    return str(value)
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _LETTERS else f"{line[:_LETTERS]}…"

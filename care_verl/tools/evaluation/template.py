@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from care_verl.tools.evaluation.checkpoint import EvaluatedCheckpointError
+from care_verl.tools.evaluation.checkpoint import UnusableCheckpointError
 
 
 def opens_rationale(path: str, think_tag: str) -> bool:
     """Whether the prompt of the model at `path`, a folder or a hub id, ends with the opening tag.
 
-    Raises EvaluatedCheckpointError for a model whose tokenizer cannot be loaded.
+    Raises UnusableCheckpointError for a model whose tokenizer cannot be loaded.
     """
     from transformers import AutoTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError) as error:
-        raise EvaluatedCheckpointError(
+        raise UnusableCheckpointError(
             f"the tokenizer of {path} cannot be loaded: {error}"
         ) from error
     prompt = tokenizer.apply_chat_template(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from care_verl.tools.evaluation.data import FOLDER
 from care_verl.tools.evaluation.environment import lmms_eval_python
+from tests.benchmarks.upstream_scores import ROOT
 
 from .tables import write_benchmarks
 
@@ -42,8 +44,12 @@ def inside_folder(
     """What `inside.py` wrote in LMMs-Eval's environment, about the small files."""
     folder = tmp_path_factory.mktemp("inside")
     script = Path(__file__).with_name("inside.py")
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
-        [str(lmms_python), str(script), str(folder)], capture_output=True, text=True
+        [str(lmms_python), str(script), str(folder)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
     return folder

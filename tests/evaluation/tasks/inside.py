@@ -31,7 +31,8 @@ from lmms_eval.utils import load_yaml_config  # noqa: E402
 
 from care_verl.tools.evaluation.benchmarks import BENCHMARKS  # noqa: E402
 from care_verl.tools.evaluation.environment import tasks_folder  # noqa: E402
-from care_verl.tools.evaluation.tasks.lmms_upstream import upstream_config  # noqa: E402
+from tests.benchmarks.upstream_scores import OWN, own_task  # noqa: E402
+from tests.evaluation.tasks.upstream_task import PREFIX, write_tasks  # noqa: E402
 
 # LMMs-Eval's own default.
 _TAGS = '[["<think>", "</think>"], ["<analysis>", "</analysis>"]]'
@@ -108,9 +109,11 @@ def error_of(call: Any, *arguments: Any) -> str:
 
 
 def main(folder: Path) -> None:
-    manager = TaskManager("ERROR", include_path=str(tasks_folder()))
+    write_tasks(folder / "theirs")
+    include = [str(tasks_folder()), str(folder / "theirs")]
+    manager = TaskManager("ERROR", include_path=include)
     ours = {name: benchmark.task for name, benchmark in BENCHMARKS.items()}
-    theirs = {name: f"care_upstream_{name}" for name in ours if name != "embedded"}
+    theirs = {name: f"{PREFIX}{name}" for name in OWN}
     tasks = get_task_dict([*ours.values(), *theirs.values()], manager, "chat")
     plain = [
         load_yaml_config(manager._get_yaml_path(name)) for name in ("mmmu_val", "mmmu_pro_vision")
@@ -143,7 +146,7 @@ def main(folder: Path) -> None:
     report["failed request"] = error_of(evaluated, table, manager, folder / "failed")
 
     half = "<think>Half.</think><answer>0.5</answer>"
-    score = upstream_config(BENCHMARKS["mathvision"])["process_results"]
+    score = own_task("mathvision")["process_results"]
     doc = tasks[ours["mathvision"]].eval_docs_no_media[2]
     report["upstream in the main thread"] = score(doc, [half])["acc_score"]
     with ThreadPoolExecutor(1) as pool:

@@ -115,7 +115,7 @@ def test_what_pip_cannot_read_is_no_constraint(tmp_path: Path) -> None:
 
 def test_all_tasks_are_shipped() -> None:
     names = {file.stem for file in tasks_folder().glob("*.yaml")}
-    assert len(names) == 13
+    assert len(names) == 7
     assert (tasks_folder() / "common_yaml").is_file()
 
 

@@ -20,6 +20,7 @@ from care_verl.tools.evaluation.benchmarks import BENCHMARKS
 from care_verl.tools.evaluation.data import load
 from care_verl.tools.evaluation.scoring import ScoringError, answers_of
 from care_verl.tools.evaluation.settings import TASKS, TaskSettings, task_settings
+from tests.evaluation.samples import answers
 
 
 def scored(name: str, row: int, response: str, settings: TaskSettings | None = None) -> Answer:
@@ -185,3 +186,15 @@ def test_samples_of_other_tasks(line: str, message: str, tmp_path: Path) -> None
     (tmp_path / "samples.jsonl").write_text(f"{line}\n")
     with pytest.raises(AnswersError, match=message):
         read_answers(tmp_path / "samples.jsonl")
+
+
+def test_answers_of_an_earlier_release_are_taken_as_they_are(tmp_path: Path) -> None:
+    """They had LMMs-Eval's own score beside ours, null where it was not asked for."""
+    written = tmp_path / "answers.jsonl"
+    write_answers(answers([1.0]), written)
+    entry = json.loads(written.read_text())
+    written.write_text(json.dumps({**entry, "upstream": None}) + "\n")
+    assert load_answers(written) == answers([1.0])
+    written.write_text(json.dumps({**entry, "other": None}) + "\n")
+    with pytest.raises(AnswersError, match="other"):
+        load_answers(written)

@@ -22,7 +22,7 @@ from care_verl.tools.evaluation.environment import lmms_eval_command, tasks_fold
 def test_every_row_is_answered_and_scored(
     benchmark_files: Path, model_folder: Path, tmp_path: Path
 ) -> None:
-    names = [*(benchmark.task for benchmark in BENCHMARKS.values()), "care_upstream_mmmu"]
+    names = [benchmark.task for benchmark in BENCHMARKS.values()]
     model = f"model={model_folder},dtype=float32,enforce_eager=True,disable_log_stats=True"
     command = [
         *lmms_eval_command(),
@@ -42,10 +42,9 @@ def test_every_row_is_answered_and_scored(
         "mathvista": 5,
         "mathverse": 3,
         "mathvision": 4,
-        "mmmu": 4 + 4,
+        "mmmu": 4,
         "mmmu_pro_standard": 2,
         "mmmu_pro_vision": 1,
         "embedded": 2,
     }
-    assert sum(answer.upstream is not None for answer in answers) == 4
     assert any(answer.response for answer in answers)

@@ -15,12 +15,8 @@ from care_verl.tools.evaluation.benchmarks import BENCHMARKS
 from care_verl.tools.evaluation.data import load
 from care_verl.tools.evaluation.scoring import answers_of
 from care_verl.tools.evaluation.settings import TaskSettings
-from care_verl.tools.evaluation.upstream import (
-    UpstreamError,
-    disagreements,
-    upstream_run,
-    with_upstream_scores,
-)
+from tests.benchmarks.upstream_scores import Scored, page, scored
+from tests.evaluation.samples import answers
 
 
 @dataclass(frozen=True)
@@ -79,42 +75,46 @@ STRICTER = (
 CASES = (*AGREED, *WRONG_THERE, *STRICTER)
 
 
-def scored(case: Case) -> Answer:
+def answered(case: Case) -> Answer:
     benchmark = BENCHMARKS[case.benchmark]
     question = benchmark.read(load(benchmark)[case.row])
     return answers_of(benchmark, case.row, question, [case.response], TaskSettings())[0]
 
 
 @pytest.fixture(scope="module")
-def compared(benchmark_files: object, lmms_python: object) -> dict[str, Answer]:
-    embedded = scored(Case("embedded", "embedded", 0, "1", 0, 0))
-    answers = with_upstream_scores([embedded, *map(scored, CASES)])
-    assert answers[0] == embedded
-    return {case.why: answer for case, answer in zip(CASES, answers[1:], strict=True)}
+def compared(benchmark_files: object, lmms_python: object) -> dict[str, Scored]:
+    """The embedded task has no counterpart and is left out."""
+    embedded = answered(Case("embedded", "embedded", 0, "1", 0, 0))
+    found = scored([embedded, *map(answered, CASES)])
+    return {case.why: row for case, row in zip(CASES, found, strict=True)}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.why)
-def test_both_verdicts(case: Case, compared: dict[str, Answer]) -> None:
-    answer = compared[case.why]
-    assert (answer.acc, answer.upstream) == (case.ours, case.upstream)
-    assert answer.disagrees == (case not in AGREED)
+def test_both_verdicts(case: Case, compared: dict[str, Scored]) -> None:
+    row = compared[case.why]
+    assert (row.answer.acc, row.theirs) == (case.ours, case.upstream)
+    assert row.disagrees == (case not in AGREED)
 
 
 @pytest.mark.slow
-def test_disagreements_are_listed(compared: dict[str, Answer]) -> None:
-    listed = disagreements(list(compared.values()))
+def test_disagreements_are_listed(compared: dict[str, Scored]) -> None:
+    listed = [row for row in compared.values() if row.disagrees]
     assert len(listed) == len(WRONG_THERE) + len(STRICTER)
 
 
 @pytest.mark.slow
-def test_answers_to_other_data_are_refused(compared: dict[str, Answer]) -> None:
-    other = replace(compared["number"], doc_id="77")
-    with pytest.raises(UpstreamError, match="row 2 is 3; expected 77, which was answered"):
-        with_upstream_scores([other])
+def test_answers_to_other_data_are_refused(compared: dict[str, Scored]) -> None:
+    other = replace(compared["number"].answer, doc_id="77")
+    with pytest.raises(RuntimeError, match="row 2 is 3; expected 77, which was answered"):
+        scored([other])
 
 
-def test_the_embedded_task_has_no_counterpart() -> None:
-    assert upstream_run("mmmu") == "care_upstream_mmmu"
-    with pytest.raises(ValueError, match="no task of its own for embedded"):
-        upstream_run("embedded")
+def test_disagreements_are_listed_answer_by_answer() -> None:
+    """Verdicts 1, 1, 0 against 1, 0, 0: accuracies 2/3 and 1/3."""
+    given = answers([1.0, 1.0, 0.0], "mmmu")
+    rows = [Scored(answer, theirs) for answer, theirs in zip(given, [1.0, 0.0, 0.0], strict=True)]
+    lines = list(page(rows))
+    assert "| mmmu | 3 | 66.7 | 33.3 | 1 |" in lines
+    assert "1 of 3 answers." in lines
+    assert lines[-1] == "| mmmu | q1 | 8 | 8 | number | 1 | 0 |"
