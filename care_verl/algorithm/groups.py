@@ -10,6 +10,9 @@ from torch import Tensor
 
 from care_verl.algorithm.reward import is_positive
 
+ORIGINAL = -1
+"""`reflected_from` of a row that is no reflection."""
+
 
 @dataclass(frozen=True)
 class Rollouts:

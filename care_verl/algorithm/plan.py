@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from care_verl.algorithm.config import CareConfig
-from care_verl.algorithm.groups import Groups, Rollouts
+from care_verl.algorithm.groups import ORIGINAL, Groups, Rollouts
 from care_verl.algorithm.selection import KINDS, MIXED, select
 
 
@@ -60,7 +60,7 @@ def plan_group(
         answer_len=answer_len,
         embedding=embedding,
         logp_old=torch.zeros_like(acc),
-        reflected_from=torch.full_like(think_len, -1),
+        reflected_from=torch.full_like(think_len, ORIGINAL),
         reasoned=reasoned,
     )
     selection = select(rollouts, Groups.of(rollouts), config)

@@ -15,10 +15,7 @@ from verl.utils.dataset.rl_dataset import RLHFDataset
 
 from care_verl.platform.places import DATASET
 from care_verl.platform.seam import Seam
-
-ENCODED = "care_encoded_image"
-"""Key of a message's image: its file's bytes."""
-
+from care_verl.training.messages import ENCODED
 
 RELIES_ON = (
     Seam(

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
+from care_verl.algorithm.groups import ORIGINAL
 from care_verl.algorithm.spans import TokenSpans
 from care_verl.training.run.misfit import MisfitError
 
-ORIGINAL = -1
 NUMBERS = (bool, int, float, np.integer, np.floating, np.bool_)
 """What reward functions return as numbers; numpy's are no subclasses of Python's, but float64."""
 

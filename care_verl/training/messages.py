@@ -13,10 +13,12 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from care_verl.training.dataset import ENCODED
 from care_verl.training.run.image_digest import pixel_digest
 
 MEDIA = ("image", "video", "audio")
+ENCODED = "care_encoded_image"
+"""Key of a message's image: its file's bytes (`care_verl.training.dataset`)."""
+
 _DATA = ";base64,"
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 
@@ -31,7 +33,13 @@ class ImageFile:
 
 def question(messages: Sequence[Mapping[str, Any]]) -> str:
     """The texts of all messages; `<image>`, `<video>` and `<audio>` stand for what they name."""
-    return "\n\n".join("".join(_texts(message["content"])) for message in messages)
+    return "\n\n".join("".join(map(_shown, _parts(message["content"]))) for message in messages)
+
+
+def texts(messages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The texts of all messages, one for each part that has one; media are left out."""
+    parts = (part for message in messages for part in _parts(message["content"]))
+    return [str(part["text"]) for part in parts if "text" in part]
 
 
 def stored_images(messages: Sequence[Mapping[str, Any]]) -> Iterator[ImageFile]:
@@ -48,15 +56,14 @@ def stored_images(messages: Sequence[Mapping[str, Any]]) -> Iterator[ImageFile]:
                     yield _decoded(image) if isinstance(image, Image.Image) else _file(image)
 
 
-def _texts(content: Any) -> Iterator[str]:
-    for part in _parts(content):
-        kind = _kind(part)
-        yield f"<{kind}>" if kind else str(part.get("text") or "")
+def _shown(part: Mapping[str, Any]) -> str:
+    kind = _kind(part)
+    return f"<{kind}>" if kind else str(part.get("text") or "")
 
 
 def _parts(content: Any) -> Sequence[Mapping[str, Any]]:
     """Contents are texts, lists of texts and media, or None."""
-    return content if isinstance(content, list) else [{"text": content}]
+    return content if isinstance(content, list) else [{"text": content or ""}]
 
 
 def _kind(part: Mapping[str, Any]) -> str | None:

@@ -196,7 +196,8 @@ def unknown_field() -> str:
 
 
 def broken_image() -> str:
-    from care_verl.training.dataset import ENCODED, _with_image
+    from care_verl.training.dataset import _with_image
+    from care_verl.training.messages import ENCODED
 
     return raised(lambda: _with_image({"type": "image", ENCODED: b"\x89PNG and no more"}))
 

@@ -17,9 +17,9 @@ from care_verl.algorithm import CareConfig
 from care_verl.algorithm.config import RgrConfig
 from care_verl.records.files import RunRecord
 from care_verl.training.care.row import CareRow
-from care_verl.training.dataset import ENCODED
 from care_verl.training.fields import CARE, EMBEDDING, RGR_SKIPPED
 from care_verl.training.judged_row import JudgedRow
+from care_verl.training.messages import ENCODED
 from care_verl.training.recording.recorder import Recorder
 
 from .samples import WELL_FORMED, MemoryQueue, record

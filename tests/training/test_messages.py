@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from care_verl.training.dataset import ENCODED
-from care_verl.training.messages import question, stored_images
+from care_verl.training.messages import ENCODED, question, stored_images, texts
 
 
 def picture(mode: str = "RGB", kind: str = "PNG") -> bytes:
@@ -102,3 +101,11 @@ def test_decoded_images_are_known_by_their_pixels() -> None:
     found = names(*images)
     assert len(set(found)) == len(images)
     assert names(*(image.copy() for image in images)) == found
+
+
+def test_texts_leave_media_out_and_stay_as_they_are() -> None:
+    """They are part of what a seeded validation prompt is told by: they may not change."""
+    parts = [{"type": "image"}, {"type": "text", "text": "What?"}, {"type": "image", "text": None}]
+    contents = ["a", None, [], parts]
+    messages = [{"role": "user", "content": content} for content in contents]
+    assert texts(messages) == ["a", "", "What?", "None"]

@@ -6,26 +6,18 @@ corpora can be loaded together: `datasets` refuses to join image columns of diff
 
 import pyarrow as pa
 
-from care_verl.data.columns import IMAGES, MESSAGES, REWARD_MODEL
+from care_verl.data.columns import IMAGES, MESSAGES, rl_schema
 
 # For verl's RLHFDataset. `choices` and `category` are null where the corpus does not tell them;
 # `question` is the problem's text without placeholders and without the instruction.
-RL_SCHEMA = pa.schema(
+RL_SCHEMA = rl_schema(
     {
-        "data_source": pa.string(),
-        "prompt": MESSAGES,
-        "images": IMAGES,
-        "reward_model": REWARD_MODEL,
-        "extra_info": pa.struct(
-            {
-                "index": pa.int64(),
-                "split": pa.string(),
-                "source_id": pa.string(),
-                "question": pa.string(),
-                "choices": pa.list_(pa.string()),
-                "category": pa.string(),
-            }
-        ),
+        "index": pa.int64(),
+        "split": pa.string(),
+        "source_id": pa.string(),
+        "question": pa.string(),
+        "choices": pa.list_(pa.string()),
+        "category": pa.string(),
     }
 )
 

@@ -17,8 +17,8 @@ from care_verl.data.columns import (
     IMAGE_PLACEHOLDER,
     IMAGES,
     MESSAGES,
-    REWARD_MODEL,
     REWARD_STYLE,
+    rl_schema,
 )
 from care_verl.data.embedded.charts import png_bytes
 from care_verl.data.embedded.demonstrations import NoiseRates, demonstration
@@ -27,21 +27,13 @@ from care_verl.data.embedded.generator import Example
 DATA_SOURCE = "care_verl/embedded"
 
 _READINGS = pa.list_(pa.struct({"colour": pa.string(), "height": pa.int64()}))
-RL_SCHEMA = pa.schema(
+RL_SCHEMA = rl_schema(
     {
-        "data_source": pa.string(),
-        "prompt": MESSAGES,
-        "images": IMAGES,
-        "reward_model": REWARD_MODEL,
-        "extra_info": pa.struct(
-            {
-                "index": pa.int64(),
-                "split": pa.string(),
-                "seed": pa.int64(),
-                "level": pa.string(),
-                "readings": _READINGS,
-            }
-        ),
+        "index": pa.int64(),
+        "split": pa.string(),
+        "seed": pa.int64(),
+        "level": pa.string(),
+        "readings": _READINGS,
     }
 )
 SFT_SCHEMA = pa.schema({"messages": MESSAGES, "images": IMAGES})

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from care_verl.algorithm.groups import ORIGINAL
 from care_verl.algorithm.selection import ALL_RIGHT, ALL_WRONG, KINDS, MIXED
-from care_verl.tools.replay.rollouts import ORIGINAL, Rollout
+from care_verl.tools.replay.rollouts import Rollout
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

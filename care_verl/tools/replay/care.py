@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from care_verl.algorithm import CareConfig, care_advantages
+from care_verl.algorithm.groups import ORIGINAL
 from care_verl.algorithm.selection import ALL_WRONG
 from care_verl.tools.replay.batch import Batch, Floats
 from care_verl.tools.replay.embedding import DIMENSIONS, substitute
 from care_verl.tools.replay.estimators import Replayed
-from care_verl.tools.replay.rollouts import ORIGINAL, Rollout
+from care_verl.tools.replay.rollouts import Rollout
 
 _GROUPS_AT_ONCE = 256
 _HERE, _FAR = (1.0, 0.0), (-1.0, 0.0)
@@ -85,7 +86,7 @@ def _source(rows: list[Rollout], wrong: bool, selection_as_recorded: bool) -> st
 def _advantages(rows: list[Rollout], source: str, config: CareConfig) -> Floats:
     places = {(row.group, row.session): i for i, row in enumerate(rows)}
     reflected_from = [
-        -1 if row.reflected_from == ORIGINAL else places[row.group, row.reflected_from]
+        ORIGINAL if row.reflected_from == ORIGINAL else places[row.group, row.reflected_from]
         for row in rows
     ]
     logp = _logp(rows, source, config)

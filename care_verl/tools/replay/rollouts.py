@@ -8,11 +8,9 @@ from typing import Any
 
 from care_verl.algorithm import CareConfig
 from care_verl.algorithm.consistency_config import GrpoCareConfig
+from care_verl.algorithm.groups import ORIGINAL
 from care_verl.common.errors import CareVerlError
 from care_verl.grammar import TagSpec
-
-ORIGINAL = -1
-"""`Rollout.reflected_from` of a row that is no reflection."""
 
 
 class ReplayError(CareVerlError, ValueError):

@@ -11,6 +11,7 @@ import transfer_queue as tq
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 
 from care_verl.algorithm import token_spans
+from care_verl.algorithm.groups import ORIGINAL
 from care_verl.common.logs import logger_of
 from care_verl.platform.places import BUFFER, QUEUE_MANAGER, QUEUE_WORKER, WORKER
 from care_verl.platform.seam import Seam
@@ -29,7 +30,6 @@ from care_verl.training.fields import (
     TIMED_OUT,
 )
 from care_verl.training.judged_row import (
-    ORIGINAL,
     read_accuracy,
     read_reward,
     read_rule,

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from care_verl.algorithm import CareAdvantages, CareConfig
 from care_verl.algorithm.advantage import ROLES
+from care_verl.algorithm.groups import ORIGINAL
 from care_verl.algorithm.selection import KINDS
 from care_verl.training.care.row import CareRow
 from care_verl.training.care.step import CareStep
 from care_verl.training.care.step_rows import StepRows
 from care_verl.training.fields import RGR_SKIPPED
-from care_verl.training.judged_row import ORIGINAL
 from care_verl.training.recording.held_step import RecordedRows, Row
 
 

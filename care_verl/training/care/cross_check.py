@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from transfer_queue import KVBatchMeta
 
+from care_verl.algorithm.groups import ORIGINAL
 from care_verl.training.care.row import CareRow
 from care_verl.training.care.step_rows import StepRows
 from care_verl.training.fields import ORACLE, RATIONALE_RANGE
-from care_verl.training.judged_row import ORIGINAL
 from care_verl.training.queue_rows import put_by_key
 
 

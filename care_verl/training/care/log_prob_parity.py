@@ -6,11 +6,11 @@ import transfer_queue as tq
 from transfer_queue import KVBatchMeta
 
 from care_verl.algorithm.config import ParityConfig
+from care_verl.algorithm.groups import ORIGINAL
 from care_verl.algorithm.parity import ScoredRow, parity_metrics, worst_token
 from care_verl.common.errors import CareVerlError
 from care_verl.training.care.row import CareRow
 from care_verl.training.care.step_rows import StepRows
-from care_verl.training.judged_row import ORIGINAL
 
 FIELDS = ["rollout_log_probs", "old_log_probs", "response_mask"]
 

@@ -12,8 +12,7 @@ from care_verl.algorithm import CareConfig, reflection_prefix
 from care_verl.algorithm.reflection import ReflectionPrefix, ReflectionTokens
 from care_verl.algorithm.spans import rationale_pieces
 from care_verl.common.vocabulary import piece_of
-
-MEDIA = ("image", "video", "audio")
+from care_verl.training.messages import MEDIA
 
 
 class ReflectionPrompts:

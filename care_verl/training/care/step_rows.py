@@ -12,9 +12,9 @@ from torch import Tensor
 
 from care_verl.algorithm import CareAdvantages, CareConfig, care_advantages
 from care_verl.algorithm.diagnostics import care_metrics
+from care_verl.algorithm.groups import ORIGINAL
 from care_verl.training.care.row import CareRow
 from care_verl.training.fields import CARE, EMBEDDING, RGR_SKIPPED
-from care_verl.training.judged_row import ORIGINAL
 from care_verl.training.queue_rows import group_of
 from care_verl.training.run.verl_metrics import length_metrics
 from care_verl.training.sampled_rows import SampledRows, reports_of, require_rows

@@ -18,6 +18,7 @@ from care_verl.algorithm.draws import decoding_seed
 from care_verl.algorithm.method_settings import MethodSettings
 from care_verl.platform.places import SERVER
 from care_verl.platform.seam import Seam
+from care_verl.training.messages import texts
 
 ROLLOUT, REFLECTION, VALIDATION, TURN = "rollout", "reflection", "validation", "turn"
 
@@ -61,7 +62,7 @@ class Seeding:
         if self.seed is None:
             return dict(sampling)
         step = int(trajectory["step"])
-        told_by = json.dumps([step, str(fields["index"]), _texts(fields["raw_prompt"])])
+        told_by = json.dumps([step, str(fields["index"]), texts(fields["raw_prompt"])])
         return self._with(sampling, VALIDATION, told_by, fields["session_id"])
 
     def _with(
@@ -106,13 +107,3 @@ class SeededClient:
         return await self._client.generate(
             request_id, prompt_ids=prompt_ids, sampling_params=sampling_params, **kwargs
         )
-
-
-def _texts(messages: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The texts of a prompt, whose contents are texts, lists of texts and media, or None."""
-    texts = []
-    for message in messages:
-        content = message["content"]
-        parts = content if isinstance(content, list) else [{"text": content or ""}]
-        texts += [str(part["text"]) for part in parts if "text" in part]
-    return texts
