@@ -12,6 +12,7 @@ from typing import ClassVar
 from care_verl.algorithm.anchors import ANCHORS
 from care_verl.algorithm.hard_negatives import SELECTORS
 from care_verl.algorithm.method_settings import MethodSettings
+from care_verl.algorithm.normalization import NORMALIZATIONS
 from care_verl.algorithm.schemes import SCHEMES
 from care_verl.algorithm.settings import (
     Choice,
@@ -216,7 +217,7 @@ class CareConfig(MethodSettings):
         "which failures are the hard negatives",
     )
     normalization: str = setting(
-        "zscore", Choice(("zscore", "robust")), "Sec. 3.4", "mean and deviation, or robust ones"
+        "zscore", Choice(NORMALIZATIONS), "Sec. 3.4", "mean and deviation, or robust ones"
     )
     trim: float = setting(
         0.1, Real("[0, 0.5)"), "ours", "share cut from each end by the robust mean"

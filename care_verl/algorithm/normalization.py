@@ -2,38 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
-from care_verl.algorithm.config import CareConfig
+if TYPE_CHECKING:
+    from care_verl.algorithm.config import CareConfig
 
 
 def normalize(reward: Tensor, member: Tensor, config: CareConfig) -> Tensor:
     """A_raw = (r - mu) / (sigma + eps) over the members of S, 0 elsewhere; float64 [N, C].
 
-    `zscore` (Eqs. 5 to 7): mu and the population sigma are over the |S| members.
-
-    `robust` (Section 3.4): mu is the mean over the members left when floor(trim * |S|) are cut
-    from each end, sigma the median absolute deviation from the members' median. **Settled**:
-    where that deviation is not above eps, as with one positive among several equal failures, the
-    population deviation about the trimmed mean takes its place; dividing by eps alone would make
-    the update explode.
-
     Args:
         reward: float64 [N, C]; member: bool [N, C], the subgroup S of each group.
     """
-    count = member.sum(1).clamp(min=1)
-    if config.normalization == "zscore":
-        centre = _mean(reward, member, count)
-        scale = _deviation(reward, member, count, centre)
-    else:
-        centre = _trimmed_mean(reward, member, count, config.trim)
-        spread = (reward - _median(reward, member, count)[:, None]).abs()
-        scale = _median(spread, member, count)
-        fallback = _deviation(reward, member, count, centre)
-        scale = torch.where(scale > config.eps, scale, fallback)
+    centre, scale = NORMALIZATIONS[config.normalization](reward, member, config)
     raw = (reward - centre[:, None]) / (scale[:, None] + config.eps)
     return raw.masked_fill(~member, 0.0)
+
+
+def _zscore(reward: Tensor, member: Tensor, config: CareConfig) -> tuple[Tensor, Tensor]:
+    """Eqs. 5 to 7: mean and population deviation over the |S| members."""
+    count = _count(member)
+    centre = _mean(reward, member, count)
+    return centre, _deviation(reward, member, count, centre)
+
+
+def _robust(reward: Tensor, member: Tensor, config: CareConfig) -> tuple[Tensor, Tensor]:
+    """Section 3.4: trimmed mean and median absolute deviation.
+
+    The mean is over the members left when floor(trim * |S|) are cut from each end, the deviation
+    from the members' median. **Settled**: where that deviation is not above eps, as with one
+    positive among several equal failures, the population deviation about the trimmed mean takes
+    its place; dividing by eps alone would make the update explode.
+    """
+    count = _count(member)
+    centre = _trimmed_mean(reward, member, count, config.trim)
+    spread = (reward - _median(reward, member, count)[:, None]).abs()
+    scale = _median(spread, member, count)
+    fallback = _deviation(reward, member, count, centre)
+    return centre, torch.where(scale > config.eps, scale, fallback)
+
+
+Normalization = Callable[[Tensor, Tensor, "CareConfig"], tuple[Tensor, Tensor]]
+"""Centre mu [N] and scale sigma [N] of the members' rewards, both [N, C]."""
+
+NORMALIZATIONS: dict[str, Normalization] = {"zscore": _zscore, "robust": _robust}
+"""By what `algorithm.care.normalization` may say."""
+
+
+def _count(member: Tensor) -> Tensor:
+    return member.sum(1).clamp(min=1)
 
 
 def _mean(values: Tensor, member: Tensor, count: Tensor) -> Tensor:

@@ -85,8 +85,24 @@ def select(rollouts: Rollouts, groups: Groups, config: CareConfig) -> Selection:
         M=config.M,
         seed=config.seed,
     )
-    negatives = SELECTORS[config.selector](failures)
+    negatives = _chosen(failures, config.selector)
     return Selection(kind, anchor, negatives, k_prime, d_cos)
+
+
+def _chosen(failures: Failures, selector: str) -> Tensor:
+    """What a selector chooses. Raises ValueError for other places or another number."""
+    chosen = SELECTORS[selector](failures)
+    if chosen.shape != failures.candidates.shape or (chosen & ~failures.candidates).any():
+        raise ValueError(
+            f"the selector {selector!r} chose places that are no candidates, or returned shape "
+            f"{tuple(chosen.shape)}; expected bool {tuple(failures.candidates.shape)}"
+        )
+    if (chosen.sum(1) != failures.count).any():
+        raise ValueError(
+            f"the selector {selector!r} chose {chosen.sum(1).tolist()} failures of the groups; "
+            f"expected {failures.count.tolist()}"
+        )
+    return chosen
 
 
 def _check_logp(rollouts: Rollouts, groups: Groups, needed: Tensor) -> None:

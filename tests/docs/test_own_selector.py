@@ -10,8 +10,8 @@ import pytest
 import tomllib
 import torch
 
-from care_verl.algorithm import CareConfig
-from care_verl.algorithm.hard_negatives import SELECTORS, Failures
+from care_verl.algorithm import CareConfig, care_advantages
+from care_verl.algorithm.hard_negatives import SELECTORS, Failures, Selector
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own-selector.md").read_text("utf-8")
 SHOWN = dict(re.findall(r"```(?:python|toml)\n# (\S+)\n(.*?)```\n", PAGE, re.DOTALL))
@@ -50,6 +50,35 @@ def test_it_chooses_what_it_says() -> None:
         seed=0,
     )
     assert SELECTORS["middle"](failures).tolist() == [[False, True, False, True, False]]
+
+
+@pytest.mark.parametrize(
+    ("choose", "told"),
+    [
+        (
+            lambda failures: failures.candidates,
+            r"chose \[3\] failures of the groups; expected \[2\]",
+        ),
+        (lambda failures: ~failures.candidates, "places that are no candidates"),
+        (lambda failures: failures.candidates[:, :1], r"returned shape \(1, 1\)"),
+    ],
+)
+def test_what_it_chooses_is_checked(
+    monkeypatch: pytest.MonkeyPatch, choose: Selector, told: str
+) -> None:
+    monkeypatch.setitem(SELECTORS, "nearest", choose)
+    with pytest.raises(ValueError, match=told):
+        care_advantages(
+            reward=torch.tensor([1.0, 0.0, 0.0, 0.0]),
+            acc=torch.tensor([1.0, 0.0, 0.0, 0.0]),
+            uid=["u"] * 4,
+            think_len=torch.ones(4, dtype=torch.int64),
+            answer_len=torch.ones(4, dtype=torch.int64),
+            embedding=torch.eye(4),
+            logp_old=torch.zeros(4),
+            reflected_from=torch.full((4,), -1),
+            config=CareConfig(K=2),
+        )
 
 
 def test_the_entry_point_is_of_verls_group() -> None:
