@@ -25,7 +25,7 @@ def test_runs_of_equal_settings_are_seeds() -> None:
     ]
     lines = lines_of(runs, [])
     assert [line.label for line in lines] == ["care K=4 rgr.mode=cue", "care K=4 rgr.mode=off"]
-    assert [run.path.name for run in lines[0].runs] == ["a", "c"]
+    assert [run.path.name for run in lines[0].seeds] == ["a", "c"]
 
 
 def test_long_settings_are_told_apart() -> None:
@@ -64,7 +64,7 @@ def test_without_a_configuration_the_folder_is_the_name() -> None:
 
 def test_names() -> None:
     runs = [run_of(name, None) for name in "abc"]
-    assert [len(line.runs) for line in lines_of(runs, ["x", "y", "x"])] == [2, 1]
+    assert [len(line.seeds) for line in lines_of(runs, ["x", "y", "x"])] == [2, 1]
     with pytest.raises(ReportError, match="2 names for 3 runs"):
         lines_of(runs, ["x", "y"])
 

@@ -81,10 +81,7 @@ def evaluate(request: Request, display: Display) -> list[Line]:
         Seed(job.model, _answered(request, job, answers, data, display))
         for job, answers in zip(jobs, found, strict=True)
     ]
-    return [
-        Line(label, tuple(s for s, own in zip(seeds, request.labels, strict=True) if own == label))
-        for label in dict.fromkeys(request.labels)
-    ]
+    return Line.by_label(request.labels, seeds)
 
 
 def _data(request: Request, benchmark: Benchmark) -> _Data:

@@ -19,6 +19,7 @@ from care_verl.tools.evaluation.statistics import (
     paired,
     share,
 )
+from care_verl.tools.lines import SeedLine
 
 Answers = dict[str, list[Answer]]
 """By benchmark, in the order asked for."""
@@ -40,11 +41,8 @@ class Seed:
 
 
 @dataclass(frozen=True)
-class Line:
+class Line(SeedLine[Seed]):
     """One line of the table. All its seeds have the same benchmarks."""
-
-    label: str
-    seeds: tuple[Seed, ...]
 
     @property
     def benchmarks(self) -> list[str]:

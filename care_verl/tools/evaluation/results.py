@@ -53,8 +53,7 @@ def _formats(lines: Sequence[Line]) -> Iterator[str]:
     names = lines[0].benchmarks
     yield from ("", "## Well-formed answers, %", "")
     rows = [
-        [table.name_of(line), *(table.percent(line.well_formed(name)) for name in names)]
-        for line in lines
+        [line.name, *(table.percent(line.well_formed(name)) for name in names)] for line in lines
     ]
     yield from _markdown(["", *(BENCHMARKS[name].title for name in names)], rows)
 

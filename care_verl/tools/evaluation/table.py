@@ -43,7 +43,7 @@ def heads(line: Line) -> list[str]:
 def accuracy_rows(lines: Sequence[Line]) -> Rows:
     """Ours, in per cent."""
     return [
-        [name_of(line), *(percent(line.accuracy(name)) for name in line.benchmarks), *_macro(line)]
+        [line.name, *(percent(line.accuracy(name)) for name in line.benchmarks), *_macro(line)]
         for line in lines
     ]
 
@@ -82,11 +82,6 @@ def tables(
     for number in sorted({row.table for row in paper if first.averaged}):
         rows = paper_rows(first, [row for row in paper if row.table == number])
         yield _table(f"The paper's Table {number}, %", heads(first), rows)
-
-
-def name_of(line: Line) -> str:
-    """Its label, with the number of its seeds where they are several."""
-    return line.label if len(line.seeds) == 1 else f"{line.label} ({len(line.seeds)} seeds)"
 
 
 def _macro(line: Line) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from zlib import crc32
 
 from care_verl.methods import METHODS, Method
+from care_verl.tools.lines import SeedLine
 from care_verl.tools.report.groups import Groups
 from care_verl.tools.report.runs import METRICS_FILE, ReportError, Run
 from care_verl.tools.report.series import metric
@@ -30,21 +31,18 @@ _NAMES = (
 
 
 @dataclass(frozen=True)
-class Line:
+class Line(SeedLine[Run]):
     """One line of a figure: a label and the runs that are its seeds."""
-
-    label: str
-    runs: tuple[Run, ...]
 
     @property
     def groups(self) -> Groups | None:
         """The recorded groups of all its runs; None where there is none."""
-        known = [run.groups for run in self.runs if run.groups is not None]
+        known = [run.groups for run in self.seeds if run.groups is not None]
         return Groups.joined(known) if known else None
 
     def total(self, name: str) -> float:
         """Sum of a metric over steps and runs."""
-        return sum(float(metric(name)(run).values.sum()) for run in self.runs)
+        return sum(float(metric(name)(run).values.sum()) for run in self.seeds)
 
 
 def lines_of(runs: Sequence[Run], names: Sequence[str]) -> list[Line]:
@@ -56,11 +54,7 @@ def lines_of(runs: Sequence[Run], names: Sequence[str]) -> list[Line]:
         raise ReportError(
             f"{len(names)} names for {len(runs)} runs; expected one for each, or none"
         )
-    labels = list(names) or default_labels(runs)
-    return [
-        Line(label, tuple(run for run, own in zip(runs, labels, strict=True) if own == label))
-        for label in dict.fromkeys(labels)
-    ]
+    return Line.by_label(list(names) or default_labels(runs), runs)
 
 
 def default_labels(runs: Sequence[Run]) -> list[str]:
@@ -112,7 +106,7 @@ def _short(value: Any) -> str:
 
 def notes_on(line: Line) -> Iterator[str]:
     """What speaks against taking a line's runs as its seeds."""
-    known = [run for run in line.runs if run.config]
+    known = [run for run in line.seeds if run.config]
     flat = [dict(_flat(run.config)) for run in known]
     differing = sorted(
         key
@@ -125,7 +119,7 @@ def notes_on(line: Line) -> Iterator[str]:
     for text, count in seeds.items():
         if count > 1:
             yield f"{count} runs of *{line.label}* have the same seeds {text}: they are no sample"
-    ends = sorted({max(run.metrics) for run in line.runs})
+    ends = sorted({max(run.metrics) for run in line.seeds})
     if len(ends) > 1:
         yield (
             f"the runs of *{line.label}* end at steps {', '.join(map(str, ends))}: its mean goes "

@@ -75,7 +75,7 @@ def effects(lines: Sequence[Line]) -> list[Effect]:
     ahead, shared = horizon(_all_runs(lines)), shared_trigger(lines)
     found = []
     for line in lines:
-        runs = [run for run in line.runs if len(triggered(run))]
+        runs = [run for run in line.seeds if len(triggered(run))]
         if not runs:
             continue
         own = [(run, triggered(run) if shared is None else shared) for run in runs]
@@ -120,4 +120,4 @@ def when_again(run: Run) -> Floats:
 
 
 def _all_runs(lines: Sequence[Line]) -> list[Run]:
-    return [run for line in lines for run in line.runs]
+    return [run for line in lines for run in line.seeds]

@@ -36,7 +36,7 @@ NOTHING = "–"
 def key_numbers(lines: Sequence[Line]) -> list[tuple[str, list[str]]]:
     """Rows of the table: a name and one cell for each line; rows without any number left out."""
     rows: list[tuple[str, Callable[[Line], str]]] = [
-        ("runs", lambda line: str(len(line.runs))),
+        ("runs", lambda line: str(len(line.seeds))),
         ("steps", lambda line: _mean(line, lambda run: float(max(run.metrics)), "{:.0f}")),
         ("rows rolled out", lambda line: _sum(line, "care/rows/total")),
         ("rows updated", lambda line: _sum(line, "care/rows/updated")),
@@ -69,7 +69,7 @@ def check_line(line: Line) -> str:
     groups = line.groups
     if groups is None:
         return "no recorded rows"
-    normalization = line.runs[0].setting("algorithm.care.normalization")
+    normalization = line.seeds[0].setting("algorithm.care.normalization")
     if normalization not in (None, "zscore"):
         return f"not applicable: Eq. 9 is about z-scores, the run has normalization={normalization}"
     if not groups.k_s.any():
@@ -90,7 +90,7 @@ def _head(lines: Sequence[Line]) -> Iterator[str]:
     yield "# Report"
     yield ""
     for line in lines:
-        yield f"- **{line.label}**: {', '.join(f'`{run.path}`' for run in line.runs)}"
+        yield f"- **{line.label}**: {', '.join(f'`{run.path}`' for run in line.seeds)}"
     yield ""
     rows = ([name, *cells] for name, cells in key_numbers(lines))
     yield from markdown(["", *(line.label for line in lines)], rows)
@@ -99,7 +99,7 @@ def _head(lines: Sequence[Line]) -> Iterator[str]:
     gain = paired(lines)
     if gain is not None and gain:
         mean = estimate(100 * gain.values)
-        runs = [run for line in lines for run in line.runs]
+        runs = [run for line in lines for run in line.seeds]
         yield (
             f"Rescue against no rescue, paired over {mean.count} steps with an all-wrong group in "
             f"every run: ΔAcc@{horizon(runs)} {mean.mean:+.2f} ± {mean.half:.2f} points."
@@ -115,7 +115,7 @@ def _figures(figures: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 
 def _notes(lines: Sequence[Line], left_out: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    notes = [f"- {note}" for line in lines for run in line.runs for note in run.notes]
+    notes = [f"- {note}" for line in lines for run in line.seeds for note in run.notes]
     notes += [f"- {note}" for line in lines for note in notes_on(line)]
     notes += [f"- {title}: {note}" for title, own in left_out.items() for note in own]
     if notes:
@@ -130,7 +130,7 @@ def _average_of(name: str) -> Callable[[Line], str]:
 
 
 def _mean(line: Line, value: Callable[..., float | None], form: str) -> str:
-    known = [value(run) for run in line.runs]
+    known = [value(run) for run in line.seeds]
     numbers = np.array([number for number in known if number is not None])
     if not len(numbers):
         return NOTHING
@@ -173,7 +173,7 @@ def _reflections(line: Line) -> str:
 
 
 def _rescued(line: Line) -> str:
-    if not any(metric(ALL_WRONG)(run) for run in line.runs):
+    if not any(metric(ALL_WRONG)(run) for run in line.seeds):
         return NOTHING
     return f"{line.total(RESCUED):,.0f} of {line.total(ALL_WRONG):,.0f}"
 

@@ -62,7 +62,7 @@ def rgr(lines: Sequence[Line]) -> Drawing:
 
 def kprime(lines: Sequence[Line]) -> Drawing:
     """Share of groups with each K', over all steps; intervals over seeds."""
-    counts = [[kprime_counts(run) for run in line.runs] for line in lines]
+    counts = [[kprime_counts(run) for run in line.seeds] for line in lines]
     left_out = [
         f"*{line.label}*: no `care/kprime/hist_k`"
         for line, own in zip(lines, counts, strict=True)
@@ -91,6 +91,6 @@ def kprime(lines: Sequence[Line]) -> Drawing:
 
 def _rgr_name(line: Line) -> str:
     """The label, with RGR's mode unless it says so itself."""
-    mode = line.runs[0].setting("algorithm.care.rgr.mode")
+    mode = line.seeds[0].setting("algorithm.care.rgr.mode")
     known = mode is None or "rgr.mode" in line.label
     return line.label if known else f"{line.label} (mode {mode})"

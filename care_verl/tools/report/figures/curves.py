@@ -69,7 +69,7 @@ def of_method(method: Method, figure: Figure) -> Draw:
     ]
 
     def draw(lines: Sequence[Line]) -> Drawing:
-        if not any(panel.pick(run) for panel in panels for line in lines for run in line.runs):
+        if not any(panel.pick(run) for panel in panels for line in lines for run in line.seeds):
             return Drawing(None, [f"*{line.label}*: no `{method.name}/…`" for line in lines])
         return over_steps_figure(lines, panels)
 

@@ -59,7 +59,7 @@ def over_steps_figure(lines: Sequence[Line], wanted: Sequence[Panel]) -> Drawing
 def picked(lines: Sequence[Line], pick: Pick) -> tuple[list[list[Series]], int]:
     """A series of each run of each line, in means over so many steps that few enough points are
     left to tell lines apart; and that number."""
-    series = [[pick(run) for run in line.runs] for line in lines]
+    series = [[pick(run) for run in line.seeds] for line in lines]
     width = max(style.bin_width(one.steps) for own in series for one in own)
     return [[binned(one, width) for one in own] for own in series], width
 
@@ -70,7 +70,7 @@ def missing(
     """What is left out for which line; `what` is the panel, empty for the figure's only one."""
     return [
         f"{what and f'{what} of '}*{line.label}*: no {source}"
-        f"{' in every one of its runs' if len(line.runs) > 1 else ''}"
+        f"{' in every one of its runs' if len(line.seeds) > 1 else ''}"
         for line, band in zip(lines, bands, strict=True)
         if band is None
     ]

@@ -38,7 +38,7 @@ ROWS = (
 def draw(lines: Sequence[Line]) -> Drawing:
     """A row for each of reward, accuracy and validation; against steps, against tokens."""
     labels, left_out, kept = [line.label for line in lines], [], []
-    spent = [[decoded_tokens(run) for run in line.runs] for line in lines]
+    spent = [[decoded_tokens(run) for run in line.seeds] for line in lines]
     for line, tokens in zip(lines, spent, strict=True):
         if not all(one.series for one in tokens):
             left_out.append(f"all against tokens, of *{line.label}*: no `care/tokens/total`")

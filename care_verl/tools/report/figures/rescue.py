@@ -22,8 +22,8 @@ def draw(lines: Sequence[Line]) -> Drawing:
     left_out = [f"*{line.label}*: {_lacking(line)}" for line in lines if line.label not in labels]
     if not found:
         return Drawing(None, left_out)
-    ahead = horizon([run for line in lines for run in line.runs])
-    sides = {rescues(run) for line in lines if line.label in labels for run in line.runs}
+    ahead = horizon([run for line in lines for run in line.seeds])
+    sides = {rescues(run) for line in lines if line.label in labels for run in line.seeds}
     if len(sides) == 1:
         left_out.append(
             "rescue's effect against its absence: it takes a run with and one without rescue "
@@ -43,7 +43,7 @@ def draw(lines: Sequence[Line]) -> Drawing:
 
 
 def _lacking(line: Line) -> str:
-    known = any(metric(ALL_WRONG)(run) for run in line.runs)
+    known = any(metric(ALL_WRONG)(run) for run in line.seeds)
     return "no step with an all-wrong group" if known else f"no `{ALL_WRONG}`"
 
 

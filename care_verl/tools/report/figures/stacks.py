@@ -48,7 +48,7 @@ def _stacked(
     unit: str,
     source: str,
 ) -> Drawing:
-    width = max(style.bin_width(np.array([*run.metrics])) for line in lines for run in line.runs)
+    width = max(style.bin_width(np.array([*run.metrics])) for line in lines for run in line.seeds)
     means = [_means(line, part, len(names), width) for line in lines]
     found = [(line, mean) for line, mean in zip(lines, means, strict=True) if mean is not None]
     left_out = [
@@ -65,8 +65,7 @@ def _stacked(
         own.remove()
     for own, (line, (steps, values)) in zip(axes.flat, found, strict=False):
         _draw(own, steps, {names[place]: (place, values[place]) for place in used}, width)
-        seeds = "" if len(line.runs) == 1 else f" ({len(line.runs)} seeds)"
-        own.set_title(style.wrapped(line.label + seeds, 70 // columns))
+        own.set_title(style.wrapped(line.name, 70 // columns))
         own.set_ylabel(unit)
         if unit.startswith("share"):
             style.percent(own)
@@ -77,7 +76,7 @@ def _stacked(
 
 def _means(line: Line, part: Part, count: int, width: int) -> tuple[Floats, Floats] | None:
     """Steps [T] and means over seeds [count, T]."""
-    bands = [over_steps([binned(part(run, i), width) for run in line.runs]) for i in range(count)]
+    bands = [over_steps([binned(part(run, i), width) for run in line.seeds]) for i in range(count)]
     known = [band for band in bands if band is not None]
     return (known[0].x, np.stack([band.mean for band in known])) if known else None
 
