@@ -190,8 +190,6 @@ def mixture(
     seed: Annotated[int, typer.Option(help="Seed of the order and of --holdout.")] = 0,
 ) -> None:
     """Mix prepared corpora: no duplicates, no rows of evaluation sets, shuffled."""
-    from rich.progress import Progress
-
     from care_verl.data.corpora.leakage import EvaluationColumns
     from care_verl.data.corpora.mixture import MixtureSettings, prepare_mixture
 
@@ -199,8 +197,7 @@ def mixture(
     columns = EvaluationColumns(image_column, question_column)
     with explained():
         settings = MixtureSettings(near_distance, holdout, seed)
-        with Progress(console=console) as progress:
-            report = prepare_mixture(folders, out, settings, against or (), columns, progress)
+        report = prepare_mixture(folders, out, settings, against or (), columns, console)
     console.print(report.table())
     console.print(f"Written: {out}")
 

@@ -1,21 +1,23 @@
 """A corpus from its source to the files that verl's RLHFDataset reads."""
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import datasets
 from rich.console import Console
 
 from care_verl.data.corpora.checks import Checks
+from care_verl.data.corpora.corpus_folder import Job, write_corpus
 from care_verl.data.corpora.limits import Limits, Tags
-from care_verl.data.corpora.progress import write_with_progress
 from care_verl.data.corpora.prompt import instruction
 from care_verl.data.corpora.report import Report, versions
 from care_verl.data.corpora.schema import RL_SCHEMA
 from care_verl.data.corpora.selection import drawn
 from care_verl.data.corpora.source import Source
 from care_verl.data.corpora.token_count import TokenCounter
-from care_verl.data.corpora.writer import Job
+from care_verl.data.corpora.units import Unit
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Options:
 def prepare_corpus(
     source: Source, named: dict[str, str], out: Path, options: Options, console: Console
 ) -> Report:
-    """Write the rows of `source` that pass the checks to `out`; see `writer.write_corpus`.
+    """Write the rows of `source` that pass the checks to `out`; see `write_corpus`.
 
     named: what the source was opened with, for the manifest.
 
@@ -46,22 +48,28 @@ def prepare_corpus(
     stages = dict(source.stages)
     if options.limit is not None:
         stages["after limit"] = len(indices)
-    source = replace(source, indices=indices, stages=stages)
     counter = TokenCounter(options.model) if options.model else None
     checks = Checks(options.limits, options.tags, counter)
-    job = _job(source, named, out, options)
-    return write_with_progress(job, lambda start: checks.units(source, start), console)
+
+    def load(cache: Path) -> datasets.Dataset:
+        return source.load(cache).select(indices)
+
+    def unit(place: int, cells: Mapping[str, Any]) -> Unit:
+        return checks.unit(source.row(indices[place], cells))
+
+    return write_corpus(_job(source, named, out, options, stages), load, unit, console)
 
 
-def _job(source: Source, named: dict[str, str], out: Path, options: Options) -> Job:
-    packages = ["pillow", "pyarrow", "math-verify"]
+def _job(
+    source: Source, named: dict[str, str], out: Path, options: Options, stages: dict[str, int]
+) -> Job:
+    packages = ["pillow", "pyarrow", "datasets", "math-verify"]
     if options.model:
         packages += ["transformers", "qwen-vl-utils"]
     return Job(
         out=out,
         name=source.split,
         schema=RL_SCHEMA,
-        total=len(source.indices),
         arguments={
             "corpus": source.data_source,
             **named,
@@ -69,7 +77,7 @@ def _job(source: Source, named: dict[str, str], out: Path, options: Options) -> 
             **asdict(options),
             "files": dict(source.files),
         },
-        stages=source.stages,
+        stages=stages,
         details=_details(source, options),
         versions=versions(*packages),
     )

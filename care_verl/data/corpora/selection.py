@@ -1,7 +1,7 @@
 """Which rows of a source are prepared."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 
@@ -12,6 +12,6 @@ def drawn(indices: Sequence[int], limit: int | None, seed: int) -> Sequence[int]
     return sorted(random.Random(f"limit/{seed}").sample(indices, limit))
 
 
-def sizes(files: Sequence[Path]) -> Mapping[str, int]:
+def sizes(files: Iterable[Path]) -> Mapping[str, int]:
     """Bytes of each file, by name."""
     return {path.name: path.stat().st_size for path in files}

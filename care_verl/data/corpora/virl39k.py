@@ -4,14 +4,15 @@ Gold answers stand in `\\boxed{…}`; the box is taken off where its braces bala
 multiple choice stand in the question's text and are read from it where that is unambiguous.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from care_verl.data.corpora.boxed import unboxed
 from care_verl.data.corpora.choices import choices_in
 from care_verl.data.corpora.hub import located
 from care_verl.data.corpora.image_store import FolderImages, ZippedImages, open_images
-from care_verl.data.corpora.parquet_rows import ParquetRows
+from care_verl.data.corpora.parquet_files import parquet_files
 from care_verl.data.corpora.selection import sizes
 from care_verl.data.corpora.source import RawRow, Source, SourceError
 from care_verl.data.corpora.units import Dropped
@@ -33,20 +34,16 @@ def open_virl39k(source: str) -> Source:
     folder = located(source, [_ROWS, _ARCHIVE])
     if not (folder / _ROWS).is_file():
         raise SourceError(f"{folder}: no file {_ROWS}. Place it there as it is on the hub")
-    table = ParquetRows([folder / _ROWS], _COLUMNS)
+    table = parquet_files([folder / _ROWS], _COLUMNS)
     images, files = open_images(folder, _ARCHIVE, _UNPACKED)
-
-    def read(indices: Sequence[int]) -> Iterator[RawRow | Dropped]:
-        for index, cells in zip(indices, table.rows(indices), strict=True):
-            yield _row(index, cells, images)
-
     return Source(
         data_source=DATA_SOURCE,
         split=SPLIT,
-        indices=range(len(table)),
-        read=read,
-        stages={"source rows": len(table)},
-        files=sizes([*table.files, *files]),
+        indices=range(table.rows),
+        load=table.load,
+        row=partial(_row, images=images),
+        stages={"source rows": table.rows},
+        files=sizes([*table.paths, *files]),
     )
 
 

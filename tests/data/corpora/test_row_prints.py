@@ -1,18 +1,21 @@
 """A mixture that is interrupted while it compares goes on where it stopped."""
 
+import threading
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from care_verl.data.corpora import row_prints
+from care_verl.data.corpora import cached_rows, row_prints
+from care_verl.data.corpora.cached_rows import cache_folder
 from care_verl.data.corpora.fingerprints import ImagePrint, image_print
 from care_verl.data.corpora.mixture import MixtureSettings, prepare_mixture
-from care_verl.data.corpora.print_store import prints_folder, stored_prints
 
 from .samples import drawing, encoded, rl_row, write_corpus
 
 ROWS = 300
-"""More than two batches of a file."""
+SHARD = 128
+"""More than two shards of a file."""
 
 
 @pytest.fixture(scope="module")
@@ -28,53 +31,61 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return made
 
 
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cached_rows, "SHARD_ROWS", SHARD)
+
+
 class Looks:
     """Counts the images looked at; interrupted after so many."""
 
     def __init__(self, most: int | None = None) -> None:
-        self.most, self.count = most, 0
+        self.most, self.count, self.lock = most, 0, threading.Lock()
 
     def __call__(self, data: bytes) -> ImagePrint:
-        self.count += 1
+        with self.lock:
+            self.count += 1
         if self.most is not None and self.count > self.most:
             raise KeyboardInterrupt
         return image_print(data)
 
 
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-@pytest.mark.parametrize("torn", [False, True], ids=["whole lines", "a torn line"])
 def test_an_interrupted_mixture_goes_on(
-    corpora: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torn: bool
+    corpora: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To the same bytes, without looking again at the batches that were done."""
+    """To the same rows, without looking again at the shards that were done."""
     prepare_mixture(corpora, tmp_path / "straight", MixtureSettings())
     out = tmp_path / "out"
     monkeypatch.setattr(row_prints, "image_print", Looks(most=ROWS + 150))
     with pytest.raises(KeyboardInterrupt):
         prepare_mixture(corpora, out, MixtureSettings())
     assert not out.exists()
-    if torn:
-        store = prints_folder(out) / "1.jsonl"
-        store.write_bytes(store.read_bytes()[:-10])
     looks = Looks()
     monkeypatch.setattr(row_prints, "image_print", looks)
     prepare_mixture(corpora, out, MixtureSettings())
-    assert looks.count == ROWS - 128 + torn
-    assert files_of(out) == files_of(tmp_path / "straight")
-    assert not prints_folder(out).exists()
+    assert looks.count == ROWS - SHARD
+    straight, resumed = (pq.read_table(f / "train.parquet") for f in (tmp_path / "straight", out))
+    assert resumed.equals(straight)
+    assert not cache_folder(out).exists()
 
 
 def test_prints_of_changed_files_are_made_anew(
     corpora: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = [folder / "train.parquet" for folder in corpora]
-    first = list(stored_prints(files, tmp_path / "prints"))
+    def prints() -> list[row_prints.RowPrint]:
+        return [
+            one
+            for folder in corpora
+            for file in [folder / "train.parquet"]
+            for one in row_prints.row_prints(
+                file, cached_rows.parquet_rows(file, row_prints.RL_SCHEMA.names, tmp_path)
+            )
+        ]
+
+    first = prints()
     looks = Looks()
     monkeypatch.setattr(row_prints, "image_print", looks)
-    again = list(stored_prints(files, tmp_path / "prints"))
+    again = prints()
     assert looks.count == 0
     assert [(one.row, one.question, one.choices) for one in again] == [
         (one.row, one.question, one.choices) for one in first
@@ -82,6 +93,6 @@ def test_prints_of_changed_files_are_made_anew(
     for one, other in zip(first, again, strict=True):
         assert one.images[0].pixels == other.images[0].pixels
         assert (one.images[0].look == other.images[0].look).all()
-    files[0].touch()
-    assert len(list(stored_prints(files, tmp_path / "prints"))) == 2 * ROWS
-    assert looks.count == 2 * ROWS
+    (corpora[0] / "train.parquet").touch()
+    assert len(prints()) == 2 * ROWS
+    assert looks.count == ROWS
