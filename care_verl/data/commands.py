@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -67,6 +68,8 @@ def explained() -> Iterator[None]:
         yield
     except (ValueError, OSError) as error:
         words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            words += ". What was done is kept: make room and run the same command again"
         where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
         Console(stderr=True, soft_wrap=True).print(f"Error: {words}{where}", markup=False)
         raise typer.Exit(1) from error

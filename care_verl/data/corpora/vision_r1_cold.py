@@ -5,8 +5,7 @@ text with the instruction of the RL prompts, so that the cold start teaches the 
 prompt that reinforcement learning will use, and the assistant's text in one form
 (`demonstration_text`).
 
-Mulberry holds items on images of MATH-Vision, an evaluation set; they are left out unless asked
-for.
+Mulberry's items on images of MATH-Vision, an evaluation set, are left out unless asked for.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import pyarrow as pa
 
 from care_verl.data.corpora.cached_rows import generated_rows
 from care_verl.data.corpora.conversations import (
     LLAVA_COT,
     MULBERRY,
+    SCHEMA,
     Conversation,
     Part,
-    Turn,
     conversation,
     relative_path,
 )
@@ -37,14 +35,6 @@ from care_verl.data.corpora.token_count import TokenCounter
 from care_verl.data.corpora.units import Dropped, Kept, Unit
 
 _MATH_VISION = "in MATH-Vision, an evaluation set"
-_ITEMS = pa.schema(
-    {
-        "part": pa.string(),
-        "source_id": pa.string(),
-        "images": pa.list_(pa.string()),
-        "turns": pa.list_(pa.struct({"role": pa.string(), "text": pa.string()})),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -78,13 +68,12 @@ class VisionR1Cold:
         """The items of both parts; `cache` is a folder. Raises SourceError for a malformed one."""
         stats = [(self.folder / part.file).stat() for part in self.rows]
         made_with = [str(self.folder), [(stat.st_size, stat.st_mtime_ns) for stat in stats]]
-        return generated_rows(self._items, _ITEMS, cache, made_with)
+        return generated_rows(self._items, SCHEMA, cache, made_with)
 
     def unit(self, cells: Mapping[str, Any], checks: ColdStartChecks) -> Unit:
         """What becomes of an item."""
         part = next(part for part in self.rows if part.name == cells["part"])
-        turns = tuple(Turn(**turn) for turn in cells["turns"])
-        talk = Conversation(cells["source_id"], tuple(cells["images"]), turns)
+        talk = Conversation.from_cells(cells)
         return _unit(part, talk, self._images(part, talk, checks), checks)
 
     def _items(self) -> Iterator[dict[str, Any]]:

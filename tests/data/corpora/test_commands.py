@@ -1,5 +1,6 @@
 """The commands from end to end, on local copies."""
 
+import errno
 import io
 import json
 import os
@@ -14,11 +15,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import typer
 from omegaconf import OmegaConf
 from PIL import Image
 from transformers import AutoProcessor
 from typer.testing import CliRunner
 
+from care_verl.data.commands import explained
 from care_verl.data.corpora.cached_rows import SHARD_ROWS, cache_folder
 from care_verl.data.corpora.checks import Checks
 from care_verl.data.corpora.schema import RL_SCHEMA
@@ -166,6 +169,17 @@ def test_errors_end_the_command_with_their_words(tmp_path: Path) -> None:
     archive = folder / "images.zip"
     archive.write_bytes(archive.read_bytes()[:-30])
     assert "cut short" in prepare("virl39k", folder, "--out", tmp_path / "new", status=1)
+
+
+def test_a_full_disk_is_told_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit), explained():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "data/x")
+    words = capsys.readouterr().err
+    assert "No space left on device. What was done is kept" in words
+    assert "run the same command again (data/x)" in words
+    with pytest.raises(typer.Exit), explained():
+        raise PermissionError(errno.EACCES, "no")
+    assert "kept" not in capsys.readouterr().err
 
 
 def environment() -> dict[str, str]:

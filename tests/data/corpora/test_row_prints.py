@@ -1,5 +1,8 @@
 """A mixture that is interrupted while it compares goes on where it stopped."""
 
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -67,6 +70,39 @@ def test_an_interrupted_mixture_goes_on(
     straight, resumed = (pq.read_table(f / "train.parquet") for f in (tmp_path / "straight", out))
     assert resumed.equals(straight)
     assert not cache_folder(out).exists()
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from care_verl.data.corpora import mixture
+
+def wait(folder, report):
+    print(*sorted(path.name for path in folder.iterdir()), flush=True)
+    time.sleep(600)
+
+mixture._write_account = wait
+out, *corpora = map(Path, sys.argv[1:])
+mixture.prepare_mixture(corpora, out, mixture.MixtureSettings())
+"""
+
+
+def test_killed_while_the_account_is_written(
+    corpora: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows are written by then, under another folder's name."""
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", KILLED, str(out), *map(str, corpora)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().split() == ["train.parquet"]
+        process.send_signal(signal.SIGKILL)
+    assert not out.exists()
+    monkeypatch.setattr(cached_rows, "SHARD_ROWS", 512)
+    monkeypatch.setattr(row_prints, "image_print", Looks(most=0))
+    prepare_mixture(corpora, out, MixtureSettings())
+    assert pq.read_metadata(out / "train.parquet").num_rows == 2 * ROWS
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_prints_of_changed_files_are_made_anew(
