@@ -18,8 +18,8 @@ BASE = [
 
 # The command `care-verl`: every node of a run loads the plugin, few draw figures.
 TOOLS = [
-    # The first that can be told not to read a parquet file's images ahead.
-    "datasets>=4.2",
+    # The first whose generators can be told what decides their rows.
+    "datasets>=4.3",
     "httpx>=0.27",
     "huggingface-hub>=1.0",
     "ijson>=3.3",

@@ -68,7 +68,7 @@ class VisionR1Cold:
         """The items of both parts; `cache` is a folder. Raises SourceError for a malformed one."""
         stats = [(self.folder / part.file).stat() for part in self.rows]
         made_with = [str(self.folder), [(stat.st_size, stat.st_mtime_ns) for stat in stats]]
-        return generated_rows(self._items, SCHEMA, cache, made_with)
+        return generated_rows(str(self.folder), self._items, SCHEMA, cache, made_with)
 
     def unit(self, cells: Mapping[str, Any], checks: ColdStartChecks) -> Unit:
         """What becomes of an item."""

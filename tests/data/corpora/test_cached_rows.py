@@ -91,7 +91,7 @@ def test_an_error_of_a_row_is_that_of_its_function(tmp_path: Path) -> None:
     [
         (SourceError("item 3: no image"), "item 3: no image"),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left"),
-        (KeyError("x"), r"source: damaged \('x'\)"),
+        (KeyError("x"), r"data.json: damaged \('x'\)"),
     ],
 )
 def test_the_librarys_error_tells_what_it_wraps(
@@ -101,7 +101,7 @@ def test_the_librarys_error_tells_what_it_wraps(
         raise error
 
     with pytest.raises((SourceError, OSError), match=words):
-        generated_rows(rows, NUMBERS, tmp_path, "x")
+        generated_rows("data.json", rows, NUMBERS, tmp_path, "x")
 
 
 def test_row_groups_are_small(tmp_path: Path) -> None:

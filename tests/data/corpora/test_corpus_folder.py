@@ -38,7 +38,7 @@ def rows(cache: Path) -> datasets.Dataset:
     def numbers() -> Iterator[dict[str, int]]:
         yield from ({"number": number} for number in range(20))
 
-    return generated_rows(numbers, pa.schema({"number": pa.int64()}), cache, "numbers")
+    return generated_rows("numbers", numbers, pa.schema({"number": pa.int64()}), cache, "numbers")
 
 
 def write(job: Job, unit: Callable[[int, Mapping[str, Any]], Unit] = unit) -> Report:
