@@ -131,8 +131,9 @@ def tables(rows: datasets.Dataset) -> Iterator[pa.Table]:
     """The rows in order, as tables of at most `ROW_GROUP_ROWS`."""
     packed = pickle.dumps(rows)
     for first in range(0, len(rows), ROW_GROUP_ROWS):
-        few = pickle.loads(packed).select(range(first, min(first + ROW_GROUP_ROWS, len(rows))))
-        yield few.with_format("arrow")[:]
+        here = range(first, min(first + ROW_GROUP_ROWS, len(rows)))
+        # Copied, rows from all over the file keep none of its pages while the next are read.
+        yield pickle.loads(packed).select(here).with_format("arrow")[:].combine_chunks()
 
 
 def write_parquet(path: Path, rows: Iterable[pa.Table], schema: pa.Schema) -> int:
