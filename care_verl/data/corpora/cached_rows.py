@@ -1,11 +1,10 @@
 """Rows on disk as `datasets` keeps them: Arrow files in a cache that interrupted work goes on with.
 
 A mapped page counts as memory of the process until it is unmapped, so a corpus that is read from
-one end to the other would seem to be in memory as a whole. Rows are mapped anew for each shard.
+one end to the other would seem to be in memory as a whole. Files are mapped anew for each shard.
 """
 
 import os
-import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ ROW_GROUP_ROWS = 128
 _ROWS_AT_ONCE = 32
 
 Function = Callable[[int, Mapping[str, Any]], Mapping[str, Any]]
-"""Makes the columns of a row of its number and its cells."""
+"""Makes columns of a row's place and its cells."""
 
 
 def cache_folder(out: Path) -> Path:
@@ -92,28 +91,32 @@ def generated_rows(
 
 
 def mapped(
-    rows: datasets.Dataset, function: Function, schema: pa.Schema, made_with: object
+    rows: datasets.Dataset,
+    places: Sequence[int],
+    function: Function,
+    schema: pa.Schema,
+    made_with: object,
 ) -> Iterator[datasets.Dataset]:
-    """What `function` makes of each row, a shard after the other; those in the cache are not made.
+    """What `function` makes of the rows at these places, a shard after the other.
 
-    function: called by several threads at once, with the place in `rows` and the row's cells.
-    made_with: all that decides what it makes, of any types that can be pickled.
+    A shard that is in the cache is not made again.
+
+    function: called by several threads at once, with a place and the cells of its row.
+    made_with: all that decides what it makes, beside rows and places; JSON values.
     """
     features = datasets.Features.from_arrow_schema(schema)
-    packed = pickle.dumps(rows)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
 
         def together(
-            cells: Mapping[str, Sequence[Any]], places: Sequence[int], first: int
+            cells: Mapping[str, Sequence[Any]], numbers: Sequence[int], here: Sequence[int]
         ) -> dict[str, list[Any]]:
             each = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
-            made = list(pool.map(function, (first + place for place in places), each))
+            made = list(pool.map(function, (here[number] for number in numbers), each))
             return {name: [row[name] for row in made] for name in schema.names}
 
-        for first in range(0, len(rows), SHARD_ROWS):
-            shard = pickle.loads(packed).select(range(first, min(first + SHARD_ROWS, len(rows))))
+        for here in _pieces(places, SHARD_ROWS):
             with _without_bars():
-                made = shard.map(
+                yield _mapped_anew(rows, here).map(
                     together,
                     with_indices=True,
                     batched=True,
@@ -121,19 +124,16 @@ def mapped(
                     writer_batch_size=_ROWS_AT_ONCE,
                     remove_columns=rows.column_names,
                     features=features,
-                    fn_kwargs={"first": first},
-                    new_fingerprint=Hasher.hash([made_with, first, len(shard)]),
+                    fn_kwargs={"here": here},
+                    new_fingerprint=Hasher.hash([made_with, list(here)]),
                 )
-            yield made
 
 
-def tables(rows: datasets.Dataset) -> Iterator[pa.Table]:
-    """The rows in order, as tables of at most `ROW_GROUP_ROWS`."""
-    packed = pickle.dumps(rows)
-    for first in range(0, len(rows), ROW_GROUP_ROWS):
-        here = range(first, min(first + ROW_GROUP_ROWS, len(rows)))
+def tables(rows: datasets.Dataset, places: Sequence[int]) -> Iterator[pa.Table]:
+    """The rows at these places, in this order, as tables of at most `ROW_GROUP_ROWS`."""
+    for here in _pieces(places, ROW_GROUP_ROWS):
         # Copied, rows from all over the file keep none of its pages while the next are read.
-        yield pickle.loads(packed).select(here).with_format("arrow")[:].combine_chunks()
+        yield _mapped_anew(rows, here).with_format("arrow")[:].combine_chunks()
 
 
 def write_parquet(path: Path, rows: Iterable[pa.Table], schema: pa.Schema) -> int:
@@ -148,6 +148,16 @@ def write_parquet(path: Path, rows: Iterable[pa.Table], schema: pa.Schema) -> in
             writer.write_table(table.select(schema.names).cast(schema))
             written += len(table)
     return written
+
+
+def _pieces(places: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    return (places[first : first + size] for first in range(0, len(places), size))
+
+
+def _mapped_anew(rows: datasets.Dataset, places: Sequence[int]) -> datasets.Dataset:
+    """The rows at these places; what is read of them is unmapped with the data set returned."""
+    files = [datasets.Dataset.from_file(file["filename"]) for file in rows.cache_files]
+    return datasets.concatenate_datasets(files).select(places)
 
 
 @contextmanager

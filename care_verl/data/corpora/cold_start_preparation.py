@@ -1,5 +1,6 @@
 """Vision-R1-cold from its two files to the one that verl's MultiTurnSFTDataset reads."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from care_verl.data.corpora.corpus_folder import Job, write_corpus
 from care_verl.data.corpora.prompt import instruction
 from care_verl.data.corpora.report import Report, versions
 from care_verl.data.corpora.schema import SFT_SCHEMA
+from care_verl.data.corpora.units import Unit
 from care_verl.data.corpora.vision_r1_cold import ColdStartChecks, VisionR1Cold
 
 
@@ -22,7 +24,11 @@ def prepare_vision_r1_cold(
     Raises what `write_corpus` raises.
     """
     job = _job(corpus, checks, model, out)
-    return write_corpus(job, corpus.load, lambda _, cells: corpus.unit(cells, checks), console)
+
+    def unit(place: int, cells: Mapping[str, Any]) -> Unit:
+        return corpus.unit(cells, checks)
+
+    return write_corpus(job, corpus.load, range(corpus.total), unit, console)
 
 
 def _job(corpus: VisionR1Cold, checks: ColdStartChecks, model: str | None, out: Path) -> Job:

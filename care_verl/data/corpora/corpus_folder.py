@@ -7,7 +7,7 @@ It appears with one rename, whole. Until then what was made of the rows is in a 
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,13 +58,14 @@ class Job:
 def write_corpus(
     job: Job,
     load: Callable[[Path], datasets.Dataset],
+    places: Sequence[int],
     unit: Callable[[int, Mapping[str, Any]], Unit],
     console: Console,
 ) -> Report:
     """Write `<name>.parquet`, report.json, report.md, dropped.jsonl and manifest.json to `job.out`.
 
-    load: gives the rows of the source; its argument is a folder for a cache.
-    unit: what becomes of a row, given its place among these rows and its cells; see `mapped`.
+    load: gives all rows of the source; its argument is a folder for a cache.
+    places: of the rows to be looked at. unit: what becomes of a row, given its place and its cells.
 
     Shows a bar of rows with the time left, then the account. A folder that an earlier call finished
     with the same arguments is kept.
@@ -77,7 +78,7 @@ def write_corpus(
         report = _finished(job)
         last = f"{job.out} was finished before with the same arguments and is kept."
     else:
-        report = _written(job, load(cache), unit, console)
+        report = _written(job, load(cache), places, unit, console)
         last = f"Written: {job.out / f'{job.name}.parquet'}"
     shutil.rmtree(cache, ignore_errors=True)
     console.print(report.table())
@@ -110,22 +111,25 @@ def _finished(job: Job) -> Report:
 def _written(
     job: Job,
     rows: datasets.Dataset,
+    places: Sequence[int],
     unit: Callable[[int, Mapping[str, Any]], Unit],
     console: Console,
 ) -> Report:
     made_with = {"arguments": dict(job.arguments), "versions": dict(job.versions)}
     schema = pa.schema([*job.schema, *_FATE])
-    shards = mapped(
-        rows, lambda place, cells: _columns(unit(place, cells), schema), schema, made_with
-    )
+
+    def columns(place: int, cells: Mapping[str, Any]) -> dict[str, Any]:
+        return _columns(unit(place, cells), schema)
+
+    shards = mapped(rows, places, columns, schema, made_with)
     dropped: list[dict[str, str]] = []
     notes = Counter[str]()
     with all_or_nothing(job.out.absolute()) as folder, Progress(console=console) as progress:
-        task = progress.add_task(f"Preparing {job.out.name}", total=len(rows))
+        task = progress.add_task(f"Preparing {job.out.name}", total=len(places))
 
         def kept() -> Iterator[pa.Table]:
             for shard in shards:
-                for table in tables(shard):
+                for table in tables(shard, range(len(shard))):
                     dropped.extend(filter(None, table["dropped"].to_pylist()))
                     notes.update(note for own in table["notes"].to_pylist() for note in own)
                     yield table.filter(pc.is_null(table["dropped"]))

@@ -105,9 +105,9 @@ def prepare_mixture(
         split = _split(rows, duplicates, matches, settings)
         report = mixture_report(rows, duplicates, matches, split.test, evaluation, asdict(settings))
         with all_or_nothing(out) as unfinished:
-            _write_rows(every.select(split.train), unfinished / TRAIN_FILE, progress)
+            _write_rows(every, split.train, unfinished / TRAIN_FILE, progress)
             if split.test:
-                _write_rows(every.select(split.test), unfinished / TEST_FILE, progress)
+                _write_rows(every, split.test, unfinished / TEST_FILE, progress)
             _write_account(unfinished, report)
     shutil.rmtree(cache)
     return report
@@ -148,12 +148,14 @@ def _split(
     return _Split(train, test)
 
 
-def _write_rows(rows: datasets.Dataset, path: Path, progress: Progress) -> None:
-    task = progress.add_task(f"Writing {path.name}", total=len(rows))
+def _write_rows(
+    rows: datasets.Dataset, order: Sequence[int], path: Path, progress: Progress
+) -> None:
+    task = progress.add_task(f"Writing {path.name}", total=len(order))
 
     def renumbered() -> Iterator[pa.Table]:
         first = 0
-        for table in tables(rows):
+        for table in tables(rows, order):
             yield _renumbered(table, range(first, first + len(table)), path.stem)
             first += len(table)
             progress.update(task, completed=first)

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import datasets
 from rich.console import Console
 
 from care_verl.data.corpora.checks import Checks
@@ -51,13 +50,11 @@ def prepare_corpus(
     counter = TokenCounter(options.model) if options.model else None
     checks = Checks(options.limits, options.tags, counter)
 
-    def load(cache: Path) -> datasets.Dataset:
-        return source.load(cache).select(indices)
+    def unit(index: int, cells: Mapping[str, Any]) -> Unit:
+        return checks.unit(source.row(index, cells))
 
-    def unit(place: int, cells: Mapping[str, Any]) -> Unit:
-        return checks.unit(source.row(indices[place], cells))
-
-    return write_corpus(_job(source, named, out, options, stages), load, unit, console)
+    job = _job(source, named, out, options, stages)
+    return write_corpus(job, source.load, indices, unit, console)
 
 
 def _job(

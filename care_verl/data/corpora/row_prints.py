@@ -105,11 +105,9 @@ def row_prints(path: Path, rows: datasets.Dataset) -> Iterator[RowPrint]:
     Raises ValueError with file and row when an image does not open.
     """
     made_with = versions("numpy", "pillow")
-    number = 0
-    for shard in mapped(rows, partial(_columns, path), _COLUMNS, made_with):
-        for cells in shard.to_list():
-            yield _row_print(path, number, cells)
-            number += 1
+    shards = mapped(rows, range(len(rows)), partial(_columns, path), _COLUMNS, made_with)
+    cells = (cells for shard in shards for cells in shard.to_list())
+    return (_row_print(path, number, own) for number, own in enumerate(cells))
 
 
 def image_prints(images: Sequence[bytes], path: Path, row: int) -> tuple[ImagePrint, ...]:

@@ -149,11 +149,11 @@ def test_few_rows_are_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     del rows
     before, most = pa.total_allocated_bytes(), 0
     order = np.random.default_rng(0).permutation(count)
-    opened = parquet_rows(path, RL_SCHEMA.names, tmp_path / "cache").select(order)
+    opened = parquet_rows(path, RL_SCHEMA.names, tmp_path / "cache")
 
     def watched() -> Iterator[pa.Table]:
         nonlocal most
-        for table in tables(opened):
+        for table in tables(opened, order):
             most = max(most, pa.total_allocated_bytes() - before)
             yield table
 
