@@ -116,7 +116,7 @@ def mapped(
 
         for here in _pieces(places, SHARD_ROWS):
             with _without_bars():
-                yield _mapped_anew(rows, here).map(
+                made = _mapped_anew(rows, here).map(
                     together,
                     with_indices=True,
                     batched=True,
@@ -127,6 +127,7 @@ def mapped(
                     fn_kwargs={"here": here},
                     new_fingerprint=Hasher.hash([made_with, list(here)]),
                 )
+            yield made
 
 
 def tables(rows: datasets.Dataset, places: Sequence[int]) -> Iterator[pa.Table]:
@@ -144,7 +145,8 @@ def write_parquet(path: Path, rows: Iterable[pa.Table], schema: pa.Schema) -> in
         whole_file(path) as file,
         pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False) as writer,
     ):
-        for table in rows:
+        # The library reads a file by the size of its first row group, which must not be none.
+        for table in filter(len, rows):
             writer.write_table(table.select(schema.names).cast(schema))
             written += len(table)
     return written

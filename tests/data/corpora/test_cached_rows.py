@@ -114,6 +114,15 @@ def test_row_groups_are_small(tmp_path: Path) -> None:
     assert sizes == [ROW_GROUP_ROWS, ROW_GROUP_ROWS, 300 - 2 * ROW_GROUP_ROWS]
 
 
+def test_no_row_group_is_empty(tmp_path: Path) -> None:
+    """`datasets` takes the first one's size for that of its batches."""
+    counts = (0, 2, 0, 1)
+    few = (pa.table({"number": pa.array(range(count), pa.int64())}) for count in counts)
+    write_parquet(tmp_path / "out.parquet", few, NUMBERS)
+    with pq.ParquetFile(tmp_path / "out.parquet") as file:
+        assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [2, 1]
+
+
 def test_a_file_that_is_not_written_to_its_end_has_no_name(tmp_path: Path) -> None:
     rows = parquet_rows(numbers_file(tmp_path / "a.parquet", 300), ["number"], tmp_path / "cache")
     coming = tables(rows, range(300))
