@@ -133,8 +133,10 @@ def mapped(
 def tables(rows: datasets.Dataset, places: Sequence[int]) -> Iterator[pa.Table]:
     """The rows at these places, in this order, as tables of at most `ROW_GROUP_ROWS`."""
     for here in _pieces(places, ROW_GROUP_ROWS):
-        # Copied, rows from all over the file keep none of its pages while the next are read.
-        yield _mapped_anew(rows, here).with_format("arrow")[:].combine_chunks()
+        # Rows from all over a file bring their neighbours' pages with them: few rows a mapping, and
+        # copied, so that none is mapped while the next are read.
+        few = (_mapped_anew(rows, some) for some in _pieces(here, _ROWS_AT_ONCE))
+        yield pa.concat_tables(own.with_format("arrow")[:].combine_chunks() for own in few)
 
 
 def write_parquet(path: Path, rows: Iterable[pa.Table], schema: pa.Schema) -> int:
