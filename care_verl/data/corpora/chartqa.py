@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from care_verl.data.corpora.embedded_images import embedded_image
 from care_verl.data.corpora.hub import located
+from care_verl.data.corpora.image_store import embedded_image
 from care_verl.data.corpora.parquet_files import parquet_files, shards
-from care_verl.data.corpora.selection import sizes
 from care_verl.data.corpora.source import RawRow, Source
 from care_verl.data.corpora.units import Dropped
 
@@ -40,7 +39,7 @@ def open_chartqa(source: str, split: str, subset: str) -> Source:
         load=table.load,
         row=partial(_row, split),
         stages={"source rows": table.rows, f"after subset {subset}": len(indices)},
-        files=sizes(table.paths),
+        files=table.sizes,
     )
 
 

@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from care_verl.data.corpora.embedded_images import embedded_image
 from care_verl.data.corpora.hub import located
+from care_verl.data.corpora.image_store import embedded_image
 from care_verl.data.corpora.parquet_files import parquet_files, shards
-from care_verl.data.corpora.selection import sizes
 from care_verl.data.corpora.source import RawRow, Source
 from care_verl.data.corpora.units import Dropped
 
@@ -37,7 +36,7 @@ def open_geometry3k(source: str, split: str) -> Source:
         load=table.load,
         row=partial(_row, split),
         stages={"source rows": table.rows},
-        files=sizes(table.paths),
+        files=table.sizes,
         details={"columns that this copy lacks": absent} if absent else {},
     )
 

@@ -28,6 +28,11 @@ class ParquetFiles:
     absent: tuple[str, ...]
     rows: int
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file, by name."""
+        return {path.name: path.stat().st_size for path in self.paths}
+
     def load(self, cache: Path) -> datasets.Dataset:
         """All rows. Raises SourceError when a file is damaged."""
         files = [parquet_rows(path, self.columns, cache) for path in self.paths]

@@ -1,6 +1,7 @@
 """A corpus from its source to the files that verl's RLHFDataset reads."""
 
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from care_verl.data.corpora.limits import Limits, Tags
 from care_verl.data.corpora.prompt import instruction
 from care_verl.data.corpora.report import Report, versions
 from care_verl.data.corpora.schema import RL_SCHEMA
-from care_verl.data.corpora.selection import drawn
 from care_verl.data.corpora.source import Source
 from care_verl.data.corpora.token_count import TokenCounter
 from care_verl.data.corpora.units import Unit
@@ -32,6 +32,13 @@ class Options:
     model: str | None = None
     limit: int | None = None
     seed: int = 0
+
+
+def drawn(indices: Sequence[int], limit: int | None, seed: int) -> Sequence[int]:
+    """`limit` of the indices, drawn at random by `seed`, ascending; all when there is no limit."""
+    if limit is None or limit >= len(indices):
+        return indices
+    return sorted(random.Random(f"limit/{seed}").sample(indices, limit))
 
 
 def prepare_corpus(
