@@ -18,6 +18,8 @@ BASE = [
 
 # The command `care-verl`: every node of a run loads the plugin, few draw figures.
 TOOLS = [
+    # The first whose generators can be told what decides their rows.
+    "datasets>=4.3",
     "httpx>=0.27",
     "huggingface-hub>=1.0",
     "ijson>=3.3",

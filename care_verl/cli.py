@@ -7,7 +7,17 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 
-LIBRARIES = ("httpx", "huggingface_hub", "ijson", "jinja2", "matplotlib", "rich", "scipy", "typer")
+LIBRARIES = (
+    "datasets",
+    "httpx",
+    "huggingface_hub",
+    "ijson",
+    "jinja2",
+    "matplotlib",
+    "rich",
+    "scipy",
+    "typer",
+)
 """Of the extra `tools`, by the names they are imported by."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -67,6 +68,8 @@ def explained() -> Iterator[None]:
         yield
     except (ValueError, OSError) as error:
         words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            words += ". What was done is kept: make room and run the same command again"
         where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
         Console(stderr=True, soft_wrap=True).print(f"Error: {words}{where}", markup=False)
         raise typer.Exit(1) from error
@@ -190,8 +193,6 @@ def mixture(
     seed: Annotated[int, typer.Option(help="Seed of the order and of --holdout.")] = 0,
 ) -> None:
     """Mix prepared corpora: no duplicates, no rows of evaluation sets, shuffled."""
-    from rich.progress import Progress
-
     from care_verl.data.corpora.leakage import EvaluationColumns
     from care_verl.data.corpora.mixture import MixtureSettings, prepare_mixture
 
@@ -199,8 +200,7 @@ def mixture(
     columns = EvaluationColumns(image_column, question_column)
     with explained():
         settings = MixtureSettings(near_distance, holdout, seed)
-        with Progress(console=console) as progress:
-            report = prepare_mixture(folders, out, settings, against or (), columns, progress)
+        report = prepare_mixture(folders, out, settings, against or (), columns, console)
     console.print(report.table())
     console.print(f"Written: {out}")
 

@@ -4,13 +4,13 @@ The paper's 7,398 rows are most likely the training rows whose questions people 
 labels are a list; the first one is the gold answer, and rows that have several are counted.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from care_verl.data.corpora.embedded_images import embedded_image
 from care_verl.data.corpora.hub import located
-from care_verl.data.corpora.parquet_rows import ParquetRows, shards
-from care_verl.data.corpora.selection import sizes
+from care_verl.data.corpora.image_store import embedded_image
+from care_verl.data.corpora.parquet_files import parquet_files, shards
 from care_verl.data.corpora.source import RawRow, Source
 from care_verl.data.corpora.units import Dropped
 
@@ -26,24 +26,20 @@ def open_chartqa(source: str, split: str, subset: str) -> Source:
     Raises SourceError when files or columns are missing.
     """
     folder = located(source, [f"data/{split}-*.parquet"])
-    table = ParquetRows(shards(folder / "data", split), _COLUMNS)
+    table = parquet_files(shards(folder / "data", split), _COLUMNS)
     indices = [
         index
         for index, writer in enumerate(table.column("human_or_machine"))
         if subset == "all" or writer == _WRITERS.index(subset)
     ]
-
-    def read(indices: Sequence[int]) -> Iterator[RawRow | Dropped]:
-        for index, cells in zip(indices, table.rows(indices), strict=True):
-            yield _row(split, index, cells)
-
     return Source(
         data_source=DATA_SOURCE,
         split=split,
         indices=indices,
-        read=read,
-        stages={"source rows": len(table), f"after subset {subset}": len(indices)},
-        files=sizes(table.files),
+        load=table.load,
+        row=partial(_row, split),
+        stages={"source rows": table.rows, f"after subset {subset}": len(indices)},
+        files=table.sizes,
     )
 
 

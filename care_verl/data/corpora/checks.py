@@ -1,6 +1,6 @@
 """From a raw row to the row that is written: every check that a row must pass, in order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ from care_verl.data.columns import REWARD_STYLE
 from care_verl.data.corpora.images import ImageError, StoredImage, checked_image
 from care_verl.data.corpora.limits import Limits, Tags
 from care_verl.data.corpora.prompt import bare_question, prompt_text
-from care_verl.data.corpora.source import ImageUnavailableError, RawRow, Source
+from care_verl.data.corpora.source import ImageUnavailableError, RawRow
 from care_verl.data.corpora.token_count import TokenCounter
 from care_verl.data.corpora.units import Dropped, Kept, Unit
 from care_verl.verifier import gold_problem
@@ -22,13 +22,10 @@ class Checks:
     tags: Tags
     counter: TokenCounter | None = None
 
-    def units(self, source: Source, start: int) -> Iterator[Unit]:
-        """What becomes of the rows of `source`, from the position `start` of its indices on."""
-        for row in source.read(source.indices[start:]):
-            yield row if isinstance(row, Dropped) else self.unit(row)
-
-    def unit(self, row: RawRow) -> Unit:
+    def unit(self, row: RawRow | Dropped) -> Unit:
         """What becomes of one row."""
+        if isinstance(row, Dropped):
+            return row
         # Cheap checks first: the gold answer may take a parser in a process of its own.
         text = prompt_text(row.question, len(row.images), self.tags)
         if not row.images:

@@ -1,40 +1,44 @@
 """Vision-R1-cold from its two files to the one that verl's MultiTurnSFTDataset reads."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from care_verl.data.corpora.progress import write_with_progress
+from care_verl.data.corpora.corpus_folder import Job, write_corpus
 from care_verl.data.corpora.prompt import instruction
 from care_verl.data.corpora.report import Report, versions
 from care_verl.data.corpora.schema import SFT_SCHEMA
+from care_verl.data.corpora.units import Unit
 from care_verl.data.corpora.vision_r1_cold import ColdStartChecks, VisionR1Cold
-from care_verl.data.corpora.writer import Job
 
 
 def prepare_vision_r1_cold(
     corpus: VisionR1Cold, checks: ColdStartChecks, model: str | None, out: Path, console: Console
 ) -> Report:
-    """Write the rows that pass the checks to `out`/train.parquet; see `writer.write_corpus`.
+    """Write the rows that pass the checks to `out`/train.parquet; see `write_corpus`.
 
     model: what the counter of `checks` was made of, for the manifest.
 
     Raises what `write_corpus` raises.
     """
     job = _job(corpus, checks, model, out)
-    return write_with_progress(job, lambda start: corpus.units(checks, start), console)
+
+    def unit(place: int, cells: Mapping[str, Any]) -> Unit:
+        return corpus.unit(cells, checks)
+
+    return write_corpus(job, corpus.load, range(corpus.total), unit, console)
 
 
 def _job(corpus: VisionR1Cold, checks: ColdStartChecks, model: str | None, out: Path) -> Job:
-    packages = ["ijson", "pillow", "pyarrow"]
+    packages = ["ijson", "pillow", "pyarrow", "datasets"]
     if model:
         packages += ["transformers", "qwen-vl-utils"]
     return Job(
         out=out,
         name="train",
         schema=SFT_SCHEMA,
-        total=corpus.total,
         arguments=_arguments(corpus, checks, model),
         stages={f"items of {part.file}": rows for part, rows in corpus.rows.items()},
         details=_details(checks, model),

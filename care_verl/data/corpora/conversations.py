@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+import pyarrow as pa
+
 from care_verl.data.corpora.source import SourceError
 
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
@@ -18,6 +20,17 @@ class Turn:
     text: str
 
 
+# Of one whole corpus: an item's part by its name, and its conversation.
+SCHEMA = pa.schema(
+    {
+        "part": pa.string(),
+        "source_id": pa.string(),
+        "images": pa.list_(pa.string()),
+        "turns": pa.list_(pa.struct({"role": pa.string(), "text": pa.string()})),
+    }
+)
+
+
 @dataclass(frozen=True)
 class Conversation:
     """images: as the file names them. turns: in order."""
@@ -25,6 +38,12 @@ class Conversation:
     source_id: str
     images: tuple[str, ...]
     turns: tuple[Turn, ...]
+
+    @classmethod
+    def from_cells(cls, cells: Mapping[str, Any]) -> "Conversation":
+        """The conversation of a row of `SCHEMA`."""
+        turns = tuple(Turn(**turn) for turn in cells["turns"])
+        return cls(cells["source_id"], tuple(cells["images"]), turns)
 
 
 @dataclass(frozen=True)

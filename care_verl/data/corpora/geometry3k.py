@@ -6,13 +6,13 @@ options in `extra_info`, so that an answer by letter can be scored; the gold sta
 whose letter names an option other than its answer keeps no options, for one of the two is wrong.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from care_verl.data.corpora.embedded_images import embedded_image
 from care_verl.data.corpora.hub import located
-from care_verl.data.corpora.parquet_rows import ParquetRows, shards
-from care_verl.data.corpora.selection import sizes
+from care_verl.data.corpora.image_store import embedded_image
+from care_verl.data.corpora.parquet_files import parquet_files, shards
 from care_verl.data.corpora.source import RawRow, Source
 from care_verl.data.corpora.units import Dropped
 
@@ -27,20 +27,16 @@ def open_geometry3k(source: str, split: str) -> Source:
     Raises SourceError when files or columns are missing.
     """
     folder = located(source, [f"data/{split}-*.parquet"])
-    table = ParquetRows(shards(folder / "data", split), _COLUMNS, _OPTIONAL)
-
-    def read(indices: Sequence[int]) -> Iterator[RawRow | Dropped]:
-        for index, cells in zip(indices, table.rows(indices), strict=True):
-            yield _row(split, index, cells)
-
+    table = parquet_files(shards(folder / "data", split), _COLUMNS, _OPTIONAL)
     absent = ", ".join(table.absent)
     return Source(
         data_source=DATA_SOURCE,
         split=split,
-        indices=range(len(table)),
-        read=read,
-        stages={"source rows": len(table)},
-        files=sizes(table.files),
+        indices=range(table.rows),
+        load=table.load,
+        row=partial(_row, split),
+        stages={"source rows": table.rows},
+        files=table.sizes,
         details={"columns that this copy lacks": absent} if absent else {},
     )
 

@@ -1,13 +1,27 @@
-"""Images by their relative path: in a zip file that is never unpacked, or in a folder."""
+"""Images where a source has them: in its rows, a zip file that is never unpacked, or a folder."""
 
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from care_verl.data.corpora.source import ImageLoader, ImageUnavailableError, SourceError
 
 # An entry of a zip file can unpack to any size; no image of a corpus comes near this one.
 _MOST_BYTES = 1 << 28
+
+
+def embedded_image(cell: Mapping[str, Any] | None) -> ImageLoader:
+    """Gives the bytes of a cell of `datasets`' Image type, {bytes, path}."""
+
+    def load() -> bytes:
+        data = cell.get("bytes") if cell else None
+        if not data:
+            raise ImageUnavailableError("missing image", "the cell holds no bytes")
+        return bytes(data)
+
+    return load
 
 
 class ZippedImages:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from care_verl.data.corpora.cached_rows import streamed_rows
 from care_verl.data.corpora.fingerprints import ImagePrint, question_key, stacked
 from care_verl.data.corpora.look_index import LookIndex
-from care_verl.data.corpora.row_prints import RowPrint, image_prints, parquet_schema, row_batches
+from care_verl.data.corpora.row_prints import RowPrint, image_prints, parquet_schema
 
 # As evaluation sets call them; the first that a file has is taken. MathVista's and MATH-Vision's
 # `image` is a path into an archive, their `decoded_image` holds the picture.
@@ -103,8 +104,7 @@ def _columns_of(path: Path) -> list[str]:
 
 def _rows(path: Path, names: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     if path.suffix == ".parquet":
-        for first, batch in row_batches(path, names):
-            yield from enumerate(batch.to_pylist(), first)
+        yield from enumerate(streamed_rows(path, names))
         return
     for number, row in _json_rows(path):
         missing = [name for name in names if name not in row]

@@ -1,8 +1,8 @@
 """One training set of several prepared corpora: without duplicates, without evaluation rows.
 
 Two passes. The first reads every row once and keeps its fingerprints, some hundred bytes a row; on
-them it is decided what is dropped, what is held out and where each row goes. The second copies the
-rows that stay to their places (`shuffled`). The same inputs and settings give the same bytes.
+them it is decided what is dropped, what is held out and where each row goes. The second writes the
+rows that stay in their order. The same inputs and settings give the same rows in the same order.
 """
 
 import json
@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
+import datasets
 import pyarrow as pa
-import pyarrow.parquet as pq
+from rich.console import Console
 from rich.progress import Progress
 
 from care_verl.common.files import all_or_nothing, write_text
+from care_verl.data.corpora.cached_rows import cache_folder, parquet_rows, tables, write_parquet
 from care_verl.data.corpora.holdout import held_out
 from care_verl.data.corpora.leakage import (
     EvaluationColumns,
@@ -29,15 +30,8 @@ from care_verl.data.corpora.leakage import (
 from care_verl.data.corpora.mixture_account import mixture_report
 from care_verl.data.corpora.mixture_report import MixtureReport
 from care_verl.data.corpora.near_duplicates import Duplicates, find_duplicates
-from care_verl.data.corpora.print_store import prints_folder, stored_prints
-from care_verl.data.corpora.row_prints import (
-    TRAIN_FILE,
-    RowPrint,
-    row_batches,
-    train_file,
-)
+from care_verl.data.corpora.row_prints import TRAIN_FILE, RowPrint, row_prints, train_file
 from care_verl.data.corpora.schema import RL_SCHEMA
-from care_verl.data.corpora.shuffled import Positions, write_ordered
 
 TEST_FILE = "test.parquet"
 # One bit in eight. Among 400 drawings of random triangles no two differ by less than 66 bits, among
@@ -82,7 +76,7 @@ def prepare_mixture(
     settings: MixtureSettings,
     against: Sequence[Path] = (),
     columns: EvaluationColumns | None = None,
-    progress: Progress | None = None,
+    console: Console | None = None,
 ) -> MixtureReport:
     """Write train.parquet, test.parquet (when rows are held out), the report and dropped.jsonl.
 
@@ -91,35 +85,39 @@ def prepare_mixture(
 
     In the files written, `extra_info.index` counts from 0 and `extra_info.split` names the file;
     all else is as in the sources. `out` is whole or absent; interrupted and called again, the
-    comparing goes on where it stopped (`print_store`).
+    comparing goes on where it stopped (`row_prints`). Progress is shown on the console, if any.
 
     Raises FileExistsError when `out` exists, and what `train_file`, `row_prints`,
     `evaluation_prints` and `held_out` raise.
     """
     if out.exists():
         raise FileExistsError(f"{out} exists. Name another folder, or remove this one.")
-    progress = progress or Progress(disable=True)
     files = [train_file(folder) for folder in folders]
-    prints = prints_folder(out.absolute())
-    rows = _read_prints(files, prints, progress)
-    duplicates = find_duplicates(rows, settings.near_distance)
-    columns = columns or EvaluationColumns()
-    evaluation = {path: list(evaluation_prints(path, columns)) for path in against}
-    matches = _matches(rows, evaluation, duplicates, settings)
-    split = _split(rows, duplicates, matches, settings)
-    report = mixture_report(rows, duplicates, matches, split.test, evaluation, asdict(settings))
-    with all_or_nothing(out) as unfinished:
-        _write_rows(files, split.train, unfinished / TRAIN_FILE, progress)
-        if split.test:
-            _write_rows(files, split.test, unfinished / TEST_FILE, progress)
-        _write_account(unfinished, report)
-    shutil.rmtree(prints)
+    cache = cache_folder(out.absolute())
+    corpora = [parquet_rows(file, RL_SCHEMA.names, cache) for file in files]
+    every = datasets.concatenate_datasets(corpora)
+    with Progress(console=console, disable=console is None) as progress:
+        rows = _read_prints(files, corpora, progress)
+        duplicates = find_duplicates(rows, settings.near_distance)
+        columns = columns or EvaluationColumns()
+        evaluation = {path: list(evaluation_prints(path, columns)) for path in against}
+        matches = _matches(rows, evaluation, duplicates, settings)
+        split = _split(rows, duplicates, matches, settings)
+        report = mixture_report(rows, duplicates, matches, split.test, evaluation, asdict(settings))
+        with all_or_nothing(out) as unfinished:
+            _write_rows(every, split.train, unfinished / TRAIN_FILE, progress)
+            if split.test:
+                _write_rows(every, split.test, unfinished / TEST_FILE, progress)
+            _write_account(unfinished, report)
+    shutil.rmtree(cache)
     return report
 
 
-def _read_prints(files: Sequence[Path], prints: Path, progress: Progress) -> list[RowPrint]:
-    total = sum(pq.read_metadata(file).num_rows for file in files)
-    rows = stored_prints(files, prints)
+def _read_prints(
+    files: Sequence[Path], corpora: Sequence[datasets.Dataset], progress: Progress
+) -> list[RowPrint]:
+    rows = (row for file, own in zip(files, corpora, strict=True) for row in row_prints(file, own))
+    total = sum(len(own) for own in corpora)
     return list(progress.track(rows, total=total, description="Comparing rows"))
 
 
@@ -151,33 +149,27 @@ def _split(
 
 
 def _write_rows(
-    files: Sequence[Path], order: Sequence[int], path: Path, progress: Progress
+    rows: datasets.Dataset, order: Sequence[int], path: Path, progress: Progress
 ) -> None:
-    """Write the rows with the numbers `order`, counted through all files, in this order."""
-    total = sum(pq.read_metadata(file).num_rows for file in files)
-    positions = np.full(total, -1, dtype=np.int64)
-    positions[np.asarray(order, dtype=np.int64)] = np.arange(len(order))
-    task = progress.add_task(f"Writing {path.name}", total=total)
+    task = progress.add_task(f"Writing {path.name}", total=len(order))
 
-    def placed() -> Iterator[tuple[pa.RecordBatch, Positions]]:
-        done = 0
-        for file in files:
-            for _, batch in row_batches(file):
-                own = positions[done : done + batch.num_rows]
-                yield _renumbered(batch, own, path.stem), own
-                done += batch.num_rows
-                progress.update(task, completed=done)
+    def renumbered() -> Iterator[pa.Table]:
+        first = 0
+        for table in tables(rows, order):
+            yield _renumbered(table, range(first, first + len(table)), path.stem)
+            first += len(table)
+            progress.update(task, completed=first)
 
-    write_ordered(placed(), len(order), path, RL_SCHEMA)
+    write_parquet(path, renumbered(), RL_SCHEMA)
 
 
-def _renumbered(batch: pa.RecordBatch, positions: Positions, split: str) -> pa.RecordBatch:
-    """The batch with the rows' positions as `index` and the file's name as `split`."""
-    info = batch.column("extra_info")
-    new = {"index": pa.array(positions), "split": pa.array([split] * batch.num_rows)}
+def _renumbered(table: pa.Table, numbers: range, split: str) -> pa.Table:
+    """The table with these numbers as `index` and the file's name as `split`."""
+    info = table["extra_info"].combine_chunks()
+    new = {"index": pa.array(numbers), "split": pa.array([split] * len(table))}
     columns = [new.get(field.name, info.field(field.name)) for field in info.type]
     extra_info = pa.StructArray.from_arrays(columns, fields=list(info.type))
-    return batch.set_column(batch.schema.get_field_index("extra_info"), "extra_info", extra_info)
+    return table.set_column(table.schema.get_field_index("extra_info"), "extra_info", extra_info)
 
 
 def _write_account(folder: Path, report: MixtureReport) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from care_verl.data.corpora.report import markdown_list, markdown_table
+
 LEAKED = "in an evaluation set"
 REASONS = ("exact duplicate", "conflicting golds", "near duplicate", LEAKED)
 # Table 4 of the paper, counted before its sources were merged.
@@ -90,26 +92,21 @@ class MixtureReport:
 
     def to_markdown(self) -> str:
         """The account for a reader."""
-        rule = "|---|" + "---:|" * (len(_HEADS) - 1)
-        lines = [_row(_HEADS), rule, *(_row(line) for line in self.lines())]
-        parts = ["# Mixture", "\n".join(lines), _PAPER_NOTE]
+        parts = ["# Mixture", markdown_table(_HEADS, self.lines()), _PAPER_NOTE]
         parts += ["## Evaluation sets", self._evaluation_text()]
         parts += ["## Alike, with other golds", _pairs_text(self.alike_with_other_gold)]
-        parts += ["## Made with", _list({**self.settings, **self.versions})]
+        parts += ["## Made with", markdown_list({**self.settings, **self.versions})]
         return "\n\n".join(parts) + "\n"
 
     def _evaluation_text(self) -> str:
         if not self.evaluation:
             return "None was given: nothing is known about leakage. Name files with `--against`."
-        lines = [
-            _row(["file", "rows", "dropped: image and question", "kept: image alone"]),
-            "|---|---:|---:|---:|",
-            *(
-                _row([e.file, f"{e.rows:,}", f"{e.dropped:,}", f"{e.shared_image:,}"])
-                for e in self.evaluation
-            ),
+        heads = ["file", "rows", "dropped: image and question", "kept: image alone"]
+        rows = [
+            [e.file, f"{e.rows:,}", f"{e.dropped:,}", f"{e.shared_image:,}"]
+            for e in self.evaluation
         ]
-        return "\n".join(lines)
+        return markdown_table(heads, rows)
 
 
 def _line(name: str, counts: SourceCounts) -> list[str]:
@@ -122,32 +119,15 @@ def _pairs_text(pairs: Sequence[Mapping[str, Any]]) -> str:
     if not pairs:
         return "None: no two images look alike, are asked the same and have different golds."
     shown = [
-        _row(
-            [
-                _name(p),
-                f"`{p['gold']}`",
-                _name(p["other"]),
-                f"`{p['other']['gold']}`",
-                str(p["bits"]),
-            ]
-        )
+        [_name(p), f"`{p['gold']}`", _name(p["other"]), f"`{p['other']['gold']}`", p["bits"]]
         for p in pairs[:_SHOWN]
     ]
     head = (
         f"{len(pairs):,} pairs, kept: either the images differ in a detail, or one gold is wrong. "
         f"All of them are in report.json; the first {len(shown)}:"
     )
-    heads = [_row(["row", "gold", "row", "gold", "bits"]), "|---|---|---|---|---:|"]
-    return "\n".join([head, "", *heads, *shown])
+    return f"{head}\n\n{markdown_table(['row', 'gold', 'row', 'gold', 'bits'], shown, words=4)}"
 
 
 def _name(row: Mapping[str, Any]) -> str:
     return f"{row['source']} {row['source_id']}"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _list(items: Mapping[str, Any]) -> str:
-    return "\n".join(f"- {name}: {value}" for name, value in items.items())

@@ -1,21 +1,22 @@
 """A corpus from its source to the files that verl's RLHFDataset reads."""
 
-from dataclasses import asdict, dataclass, replace
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from care_verl.data.corpora.checks import Checks
+from care_verl.data.corpora.corpus_folder import Job, write_corpus
 from care_verl.data.corpora.limits import Limits, Tags
-from care_verl.data.corpora.progress import write_with_progress
 from care_verl.data.corpora.prompt import instruction
 from care_verl.data.corpora.report import Report, versions
 from care_verl.data.corpora.schema import RL_SCHEMA
-from care_verl.data.corpora.selection import drawn
 from care_verl.data.corpora.source import Source
 from care_verl.data.corpora.token_count import TokenCounter
-from care_verl.data.corpora.writer import Job
+from care_verl.data.corpora.units import Unit
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,17 @@ class Options:
     seed: int = 0
 
 
+def drawn(indices: Sequence[int], limit: int | None, seed: int) -> Sequence[int]:
+    """`limit` of the indices, drawn at random by `seed`, ascending; all when there is no limit."""
+    if limit is None or limit >= len(indices):
+        return indices
+    return sorted(random.Random(f"limit/{seed}").sample(indices, limit))
+
+
 def prepare_corpus(
     source: Source, named: dict[str, str], out: Path, options: Options, console: Console
 ) -> Report:
-    """Write the rows of `source` that pass the checks to `out`; see `writer.write_corpus`.
+    """Write the rows of `source` that pass the checks to `out`; see `write_corpus`.
 
     named: what the source was opened with, for the manifest.
 
@@ -46,22 +54,26 @@ def prepare_corpus(
     stages = dict(source.stages)
     if options.limit is not None:
         stages["after limit"] = len(indices)
-    source = replace(source, indices=indices, stages=stages)
     counter = TokenCounter(options.model) if options.model else None
     checks = Checks(options.limits, options.tags, counter)
-    job = _job(source, named, out, options)
-    return write_with_progress(job, lambda start: checks.units(source, start), console)
+
+    def unit(index: int, cells: Mapping[str, Any]) -> Unit:
+        return checks.unit(source.row(index, cells))
+
+    job = _job(source, named, out, options, stages)
+    return write_corpus(job, source.load, indices, unit, console)
 
 
-def _job(source: Source, named: dict[str, str], out: Path, options: Options) -> Job:
-    packages = ["pillow", "pyarrow", "math-verify"]
+def _job(
+    source: Source, named: dict[str, str], out: Path, options: Options, stages: dict[str, int]
+) -> Job:
+    packages = ["pillow", "pyarrow", "datasets", "math-verify"]
     if options.model:
         packages += ["transformers", "qwen-vl-utils"]
     return Job(
         out=out,
         name=source.split,
         schema=RL_SCHEMA,
-        total=len(source.indices),
         arguments={
             "corpus": source.data_source,
             **named,
@@ -69,7 +81,7 @@ def _job(source: Source, named: dict[str, str], out: Path, options: Options) -> 
             **asdict(options),
             "files": dict(source.files),
         },
-        stages=source.stages,
+        stages=stages,
         details=_details(source, options),
         versions=versions(*packages),
     )

@@ -1,7 +1,7 @@
 """The account of a prepared corpus: how many rows came in, were dropped and why, and were kept."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -18,7 +18,7 @@ class Report:
     kept: rows written.
     notes: rows written to which something was done, by what.
     details: limits, model and whatever else the counts depend on.
-    versions: version of each package that had a part in the bytes written.
+    versions: version of each package that had a part in the rows written.
     """
 
     name: str
@@ -57,12 +57,13 @@ class Report:
 
     def to_markdown(self) -> str:
         """The account for a reader."""
-        parts = [f"# {self.name}", _table("rows", self.lines())]
+        parts = [f"# {self.name}", markdown_table(["rows", "number"], self.lines())]
         if self.notes:
-            parts += ["## Of the rows kept", _table("what", sorted(self.notes.items()))]
+            notes = sorted(self.notes.items())
+            parts += ["## Of the rows kept", markdown_table(["what", "number"], notes)]
         if self.details:
-            parts += ["## Checked against", _list(self.details)]
-        parts += ["## Versions", _list(self.versions)]
+            parts += ["## Checked against", markdown_list(self.details)]
+        parts += ["## Versions", markdown_list(self.versions)]
         return "\n\n".join(parts) + "\n"
 
 
@@ -71,10 +72,16 @@ def versions(*packages: str) -> dict[str, str]:
     return {package: version(package) for package in ("care-verl", *packages)}
 
 
-def _table(head: str, lines: list[tuple[str, int]]) -> str:
-    body = [f"| {words} | {rows} |" for words, rows in lines]
-    return "\n".join([f"| {head} | number |", "|---|---:|", *body])
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[Any]], words: int = 1) -> str:
+    """A table whose first `words` columns are words, the others numbers."""
+    rule = "|" + "---|" * words + "---:|" * (len(heads) - words)
+    return "\n".join([_row(heads), rule, *(_row(row) for row in rows)])
 
 
-def _list(items: Mapping[str, Any]) -> str:
+def markdown_list(items: Mapping[str, Any]) -> str:
+    """The items, one a line."""
     return "\n".join(f"- {name}: {value}" for name, value in items.items())
+
+
+def _row(cells: Sequence[Any]) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"

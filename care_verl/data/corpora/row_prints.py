@@ -1,26 +1,40 @@
-"""Fingerprints of a prepared corpus's rows: all that a mixture compares, without the images."""
+"""Fingerprints of a prepared corpus's rows: all that a mixture compares, without the images.
 
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+To look at every image is what takes a mixture its time, so they are cached (`cached_rows`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import datasets
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from care_verl.data.corpora.cached_rows import mapped
 from care_verl.data.corpora.fingerprints import (
     ImagePrint,
     UnreadableImageError,
     image_print,
     question_key,
 )
+from care_verl.data.corpora.report import versions
 from care_verl.data.corpora.schema import RL_SCHEMA
 
 TRAIN_FILE = "train.parquet"
-BATCH_ROWS = 128
-_COLUMNS = ["data_source", "images", "reward_model", "extra_info"]
+_COLUMNS = pa.schema(
+    {
+        "source": pa.string(),
+        "source_id": pa.string(),
+        "question": pa.string(),
+        "gold": pa.string(),
+        "choices": pa.list_(pa.string()),
+        "images": pa.list_(pa.struct({"pixels": pa.binary(), "look": pa.binary()})),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -85,29 +99,15 @@ def parquet_schema(path: Path) -> pa.Schema:
         raise ValueError(f"{path} is no whole parquet file ({error}). Make it anew.") from error
 
 
-def row_batches(
-    path: Path, columns: Sequence[str] | None = None
-) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Batches of a file's rows, each with the number of its first row; few are held at a time."""
-    first = 0
-    # Read ahead, pyarrow would hold the images of every row group at once.
-    with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
-        for batch in file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False):
-            yield first, batch
-            first += batch.num_rows
-
-
-def row_prints(path: Path, start: int = 0) -> Iterator[RowPrint]:
-    """The fingerprint of each row of a prepared corpus, in order, from the row `start` on.
+def row_prints(path: Path, rows: datasets.Dataset) -> Iterator[RowPrint]:
+    """The fingerprint of each row of a prepared corpus, in order; `rows` are those of the file.
 
     Raises ValueError with file and row when an image does not open.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for first, batch in row_batches(path, _COLUMNS):
-            numbers = range(max(start, first), first + batch.num_rows)
-            if numbers:
-                rows = batch.slice(numbers.start - first).to_pylist()
-                yield from pool.map(_row_print, [path] * len(rows), numbers, rows)
+    made_with = versions("numpy", "pillow")
+    shards = mapped(rows, range(len(rows)), partial(_columns, path), _COLUMNS, made_with)
+    cells = (cells for shard in shards for cells in shard.to_list())
+    return (_row_print(path, number, own) for number, own in enumerate(cells))
 
 
 def image_prints(images: Sequence[bytes], path: Path, row: int) -> tuple[ImagePrint, ...]:
@@ -124,15 +124,23 @@ def image_prints(images: Sequence[bytes], path: Path, row: int) -> tuple[ImagePr
     return tuple(prints)
 
 
-def _row_print(path: Path, number: int, row: dict[str, Any]) -> RowPrint:
+def _columns(path: Path, number: int, row: Mapping[str, Any]) -> dict[str, Any]:
     info = row["extra_info"]
-    return RowPrint(
-        file=path,
-        row=number,
-        source=row["data_source"],
-        source_id=info["source_id"],
-        question=question_key(info["question"]),
-        gold=row["reward_model"]["ground_truth"].strip(),
-        choices=None if info["choices"] is None else tuple(info["choices"]),
-        images=image_prints([image["bytes"] for image in row["images"] or []], path, number),
+    prints = image_prints([image["bytes"] for image in row["images"] or []], path, number)
+    return {
+        "source": row["data_source"],
+        "source_id": info["source_id"],
+        "question": question_key(info["question"]),
+        "gold": row["reward_model"]["ground_truth"].strip(),
+        "choices": info["choices"],
+        "images": [{"pixels": one.pixels, "look": one.look.tobytes()} for one in prints],
+    }
+
+
+def _row_print(path: Path, number: int, cells: Mapping[str, Any]) -> RowPrint:
+    images = tuple(
+        ImagePrint(image["pixels"], np.frombuffer(image["look"], dtype=np.uint64))
+        for image in cells["images"]
     )
+    choices = None if cells["choices"] is None else tuple(cells["choices"])
+    return RowPrint(path, number, **{**cells, "choices": choices, "images": images})

@@ -1,10 +1,17 @@
 """What every corpus is read into before the checks."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from care_verl.common.errors import CareVerlError
 from care_verl.data.corpora.units import Dropped
+
+if TYPE_CHECKING:
+    import datasets
 
 
 class SourceError(CareVerlError, ValueError):
@@ -53,8 +60,9 @@ class Source:
     """An opened corpus.
 
     indices: numbers of the rows to be prepared, ascending.
-    read: gives the rows of the numbers it is called with, in order, one for each; a row that lacks
-        a question or an answer is given as dropped.
+    load: gives all rows, their cells as the source has them; its argument is a folder for a cache.
+    row: makes the row of its number and its cells; one that lacks a question or an answer is
+        dropped.
     stages: rows by stage up to `indices`, in order.
     files: bytes of each file that is read, to tell one copy of the source from another.
     details: what the report says of the source beside its rows.
@@ -63,7 +71,8 @@ class Source:
     data_source: str
     split: str
     indices: Sequence[int]
-    read: Callable[[Sequence[int]], Iterator[RawRow | Dropped]]
+    load: Callable[[Path], datasets.Dataset]
+    row: Callable[[int, Mapping[str, Any]], RawRow | Dropped]
     stages: Mapping[str, int]
     files: Mapping[str, int]
     details: Mapping[str, str] = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """How many tokens a prompt has for a model, its images' included, without touching a pixel."""
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +34,8 @@ class TokenCounter:
             found = type(self._processor).__name__
             raise ValueError(f"{model}: {found} cannot tell an image's tokens; {expected}")
         self._factor = self._whole_patch()
+        # A tokenizer is not to be called by two threads at once.
+        self._lock = threading.Lock()
 
     def count(self, text: str, sizes: Sequence[tuple[int, int]]) -> int | None:
         """Tokens of the user message `text` in the chat template, generation prompt included.
@@ -41,7 +44,8 @@ class TokenCounter:
         Returns None when the text does not hold one place for an image per placeholder, because it
         contains the model's own special tokens.
         """
-        ids = self._processor.tokenizer(self._chat(text), add_special_tokens=False)["input_ids"]
+        with self._lock:
+            ids = self._processor.tokenizer(self._chat(text), add_special_tokens=False)["input_ids"]
         if ids.count(self._processor.image_token_id) != len(sizes):
             return None
         if not sizes:

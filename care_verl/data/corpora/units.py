@@ -1,6 +1,5 @@
 """What becomes of one row of a source: it is kept, or dropped for a reason that is counted."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +31,3 @@ class Dropped:
 
 
 Unit = Kept | Dropped
-
-# The units from a position on, in the order of the positions, one for each.
-Units = Callable[[int], Iterator[Unit]]

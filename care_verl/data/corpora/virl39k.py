@@ -4,17 +4,17 @@ Gold answers stand in `\\boxed{…}`; the box is taken off where its braces bala
 multiple choice stand in the question's text and are read from it where that is unambiguous.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from care_verl.data.corpora.boxed import unboxed
 from care_verl.data.corpora.choices import choices_in
 from care_verl.data.corpora.hub import located
 from care_verl.data.corpora.image_store import FolderImages, ZippedImages, open_images
-from care_verl.data.corpora.parquet_rows import ParquetRows
-from care_verl.data.corpora.selection import sizes
+from care_verl.data.corpora.parquet_files import parquet_files
 from care_verl.data.corpora.source import RawRow, Source, SourceError
 from care_verl.data.corpora.units import Dropped
+from care_verl.verifier.boxes import closing_brace
 
 DATA_SOURCE = "virl39k"
 # The only split there is.
@@ -22,6 +22,7 @@ SPLIT = "train"
 _ROWS = "39Krelease.parquet"
 _ARCHIVE = "images.zip"
 _UNPACKED = "images"
+_BOX = "\\boxed{"
 _COLUMNS = ("question", "answer", "category", "qid", "image")
 
 
@@ -33,20 +34,16 @@ def open_virl39k(source: str) -> Source:
     folder = located(source, [_ROWS, _ARCHIVE])
     if not (folder / _ROWS).is_file():
         raise SourceError(f"{folder}: no file {_ROWS}. Place it there as it is on the hub")
-    table = ParquetRows([folder / _ROWS], _COLUMNS)
+    table = parquet_files([folder / _ROWS], _COLUMNS)
     images, files = open_images(folder, _ARCHIVE, _UNPACKED)
-
-    def read(indices: Sequence[int]) -> Iterator[RawRow | Dropped]:
-        for index, cells in zip(indices, table.rows(indices), strict=True):
-            yield _row(index, cells, images)
-
     return Source(
         data_source=DATA_SOURCE,
         split=SPLIT,
-        indices=range(len(table)),
-        read=read,
-        stages={"source rows": len(table)},
-        files=sizes([*table.files, *files]),
+        indices=range(table.rows),
+        load=table.load,
+        row=partial(_row, images=images),
+        stages={"source rows": table.rows},
+        files=table.sizes | {path.name: path.stat().st_size for path in files},
     )
 
 
@@ -70,6 +67,20 @@ def _row(
         choices=choices_in(cells["question"], answer),
         category=cells["category"],
     )
+
+
+def unboxed(answer: str) -> str:
+    """What stands in the box when the whole answer is one box with balanced braces, else `answer`.
+
+    `$` around the box goes with it. A backslash makes a brace a sign, which does not count. What is
+    left boxed by unbalanced braces is for the check of gold answers to refuse.
+    """
+    stripped = answer.strip()
+    inner = stripped.strip("$").strip()
+    if not inner.startswith(_BOX):
+        return stripped
+    end = closing_brace(inner, len(_BOX) - 1)
+    return inner[len(_BOX) : end].strip() if end == len(inner) - 1 else stripped
 
 
 def _names(cell: Sequence[str] | str | None) -> Sequence[str]:

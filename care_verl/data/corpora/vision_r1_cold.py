@@ -5,20 +5,21 @@ text with the instruction of the RL prompts, so that the cold start teaches the 
 prompt that reinforcement learning will use, and the assistant's text in one form
 (`demonstration_text`).
 
-Mulberry holds items on images of MATH-Vision, an evaluation set; they are left out unless asked
-for.
+Mulberry's items on images of MATH-Vision, an evaluation set, are left out unless asked for.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import datasets
+
+from care_verl.data.corpora.cached_rows import generated_rows
 from care_verl.data.corpora.conversations import (
     LLAVA_COT,
     MULBERRY,
+    SCHEMA,
     Conversation,
     Part,
     conversation,
@@ -33,7 +34,6 @@ from care_verl.data.corpora.source import SourceError
 from care_verl.data.corpora.token_count import TokenCounter
 from care_verl.data.corpora.units import Dropped, Kept, Unit
 
-_IMAGES_AT_A_TIME = 64
 _MATH_VISION = "in MATH-Vision, an evaluation set"
 
 
@@ -64,26 +64,26 @@ class VisionR1Cold:
         """Items of both parts."""
         return sum(self.rows.values())
 
-    def units(self, checks: ColdStartChecks, start: int) -> Iterator[Unit]:
-        """What becomes of the items from position `start` on, counted through both parts."""
-        items = islice(self._conversations(), start, None)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            while some := list(islice(items, _IMAGES_AT_A_TIME)):
-                # Threads for the images alone: decoding runs beside Python, and a tokenizer is not
-                # to be called by two threads at once.
-                loaded = pool.map(lambda item: self._images(item, checks), some)
-                for (part, item), images in zip(some, loaded, strict=True):
-                    yield _unit(part, item, images, checks)
+    def load(self, cache: Path) -> datasets.Dataset:
+        """The items of both parts; `cache` is a folder. Raises SourceError for a malformed one."""
+        stats = [(self.folder / part.file).stat() for part in self.rows]
+        made_with = [str(self.folder), [(stat.st_size, stat.st_mtime_ns) for stat in stats]]
+        return generated_rows(str(self.folder), self._items, SCHEMA, cache, made_with)
 
-    def _conversations(self) -> Iterator[tuple[Part, Conversation]]:
+    def unit(self, cells: Mapping[str, Any], checks: ColdStartChecks) -> Unit:
+        """What becomes of an item."""
+        part = next(part for part in self.rows if part.name == cells["part"])
+        talk = Conversation.from_cells(cells)
+        return _unit(part, talk, self._images(part, talk, checks), checks)
+
+    def _items(self) -> Iterator[dict[str, Any]]:
         for part in self.rows:
             for number, item in enumerate(json_items(self.folder / part.file)):
-                yield part, conversation(part, number, item)
+                yield {"part": part.name, **asdict(conversation(part, number, item))}
 
     def _images(
-        self, item: tuple[Part, Conversation], checks: ColdStartChecks
+        self, part: Part, talk: Conversation, checks: ColdStartChecks
     ) -> list[StoredImage] | Dropped:
-        part, talk = item
         if not talk.images:
             return Dropped(talk.source_id, "no image")
         if _of_mathvision(part, talk) and not checks.keep_mathvision:

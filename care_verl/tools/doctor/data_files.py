@@ -8,9 +8,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig
 
-from care_verl.data.corpora.parquet_rows import ParquetRows
 from care_verl.data.corpora.source import SourceError
 from care_verl.tools.doctor.finding import Check, Finding
+from care_verl.tools.doctor.parquet_rows import ParquetRows
 
 CHECK = Check("data")
 TRAIN, VALIDATION = "data.train_files", "data.val_files"
@@ -87,7 +87,7 @@ def check_number(config: DictConfig, files: Iterable[DataFile]) -> list[Finding]
 def _rows(path: Path, config: DictConfig) -> ParquetRows:
     data = config.data
     needed = [data.prompt_key, data.reward_fn_key, "reward_model"]
-    return ParquetRows([path], needed, [data.image_key, "extra_info"])
+    return ParquetRows(path, needed, [data.image_key, "extra_info"])
 
 
 def _renaming(config: DictConfig) -> str:

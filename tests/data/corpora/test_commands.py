@@ -1,5 +1,6 @@
 """The commands from end to end, on local copies."""
 
+import errno
 import io
 import json
 import os
@@ -13,11 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
+import typer
 from omegaconf import OmegaConf
 from PIL import Image
 from transformers import AutoProcessor
 from typer.testing import CliRunner
 
+from care_verl.data.commands import explained
+from care_verl.data.corpora.cached_rows import SHARD_ROWS, cache_folder
+from care_verl.data.corpora.checks import Checks
 from care_verl.data.corpora.schema import RL_SCHEMA
 from care_verl.tools.cli import app
 
@@ -165,6 +171,17 @@ def test_errors_end_the_command_with_their_words(tmp_path: Path) -> None:
     assert "cut short" in prepare("virl39k", folder, "--out", tmp_path / "new", status=1)
 
 
+def test_a_full_disk_is_told_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit), explained():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "data/x")
+    words = capsys.readouterr().err
+    assert "No space left on device. What was done is kept" in words
+    assert "run the same command again (data/x)" in words
+    with pytest.raises(typer.Exit), explained():
+        raise PermissionError(errno.EACCES, "no")
+    assert "kept" not in capsys.readouterr().err
+
+
 def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
@@ -173,8 +190,11 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "care_verl.cli", "data", "prepare", *map(str, arguments)]
 
 
-def test_killed_in_the_middle_and_started_again(tmp_path: Path) -> None:
-    made = [chartqa_row(n, human_or_machine=0) for n in range(1500)]
+def test_killed_in_the_middle_and_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing under the final name; then no row is checked again whose shard was done."""
+    made = [chartqa_row(n, human_or_machine=0) for n in range(3 * SHARD_ROWS)]
     made[700] = chartqa_row(700, human_or_machine=0, image={"bytes": b"no image", "path": None})
     folder = chartqa_copy(tmp_path / "hub", made)
     out = tmp_path / "broken" / "out"
@@ -182,27 +202,43 @@ def test_killed_in_the_middle_and_started_again(tmp_path: Path) -> None:
         command("chartqa", folder, "--out", out),
         env=environment(),
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    second_part = tmp_path / "broken" / ".out.unfinished" / "parts" / "part-000001.json"
     deadline = time.monotonic() + 120
-    while not second_part.exists():
+    while not (done := shards_made(out)):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    done = shards_made(out)
+    assert 0 < done < 3
     assert not out.exists()
-    # 1,500 rows are six parts: it was killed before the last one.
-    assert not second_part.with_name("part-000005.json").exists()
+    checked: list[int] = []
+    real = Checks.unit
+
+    def counted(self: Checks, row: Any) -> Any:
+        checked.append(row.index)
+        return real(self, row)
+
+    monkeypatch.setattr(Checks, "unit", counted)
     prepare("chartqa", folder, "--out", out)
+    assert sorted(checked) == list(range(done * SHARD_ROWS, 3 * SHARD_ROWS))
     whole = tmp_path / "whole" / "out"
     prepare("chartqa", folder, "--out", whole)
     assert dropped(out) == {"train-700": "unreadable image"}
-    names = sorted(path.name for path in whole.iterdir())
-    assert sorted(path.name for path in out.iterdir()) == names
-    for name in names:
-        assert (out / name).read_bytes() == (whole / name).read_bytes(), name
+    assert rows(out) == rows(whole)
+    assert [row["extra_info"]["index"] for row in rows(out)] == [
+        *range(700),
+        *range(701, 3 * SHARD_ROWS),
+    ]
+    assert report(out) == report(whole)
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+def shards_made(out: Path) -> int:
+    return len(list(cache_folder(out).rglob("cache-*.arrow")))
 
 
 def noise(number: int) -> bytes:

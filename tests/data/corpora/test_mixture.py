@@ -14,11 +14,10 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from care_verl.data.corpora import shuffled
+from care_verl.data.corpora.cached_rows import parquet_rows, tables, write_parquet
 from care_verl.data.corpora.leakage import EvaluationColumns
 from care_verl.data.corpora.mixture import NEAR_DISTANCE, MixtureSettings, prepare_mixture
 from care_verl.data.corpora.mixture_report import LEAKED, MixtureReport
-from care_verl.data.corpora.row_prints import row_batches
 from care_verl.data.corpora.schema import RL_SCHEMA
 from care_verl.tools.cli import app
 
@@ -141,18 +140,8 @@ def test_rows_are_shuffled_by_the_seed(two_corpora: list[Path], tmp_path: Path) 
     )
 
 
-def test_the_order_does_not_depend_on_the_size_of_sections(
-    two_corpora: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prepare_mixture(two_corpora, tmp_path / "large", MixtureSettings())
-    monkeypatch.setattr(shuffled, "_SECTION_ROWS", 7)
-    prepare_mixture(two_corpora, tmp_path / "small", MixtureSettings())
-    large, small = (rows_of(tmp_path / name / "train.parquet") for name in ("large", "small"))
-    assert large == small
-
-
-def test_few_rows_are_in_memory(tmp_path: Path) -> None:
-    """Of a file of 48 MB: what pyarrow holds while rows are read and dealt to their sections."""
+def test_few_rows_are_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file of 48 MB, written in another order: what pyarrow holds beside the mapped files."""
     count, noise = 2400, random.Random(0)
     rows = [rl_row(noise.randbytes(20_000), "?", "1", source_id=str(n)) for n in range(count)]
     path = corpus(tmp_path, "a", rows) / "train.parquet"
@@ -160,17 +149,18 @@ def test_few_rows_are_in_memory(tmp_path: Path) -> None:
     del rows
     before, most = pa.total_allocated_bytes(), 0
     order = np.random.default_rng(0).permutation(count)
+    opened = parquet_rows(path, RL_SCHEMA.names, tmp_path / "cache")
 
-    def watched() -> Iterator[tuple[pa.RecordBatch, shuffled.Positions]]:
+    def watched() -> Iterator[pa.Table]:
         nonlocal most
-        for first, batch in row_batches(path):
+        for table in tables(opened, order):
             most = max(most, pa.total_allocated_bytes() - before)
-            yield batch, order[first : first + batch.num_rows]
+            yield table
 
-    shuffled.write_ordered(watched(), count, tmp_path / "out.parquet", RL_SCHEMA)
+    write_parquet(tmp_path / "out.parquet", watched(), RL_SCHEMA)
     assert most < 15_000_000
     written = pq.read_table(tmp_path / "out.parquet").column("extra_info").to_pylist()
-    assert [int(info["source_id"]) for info in written] == np.argsort(order).tolist()
+    assert [int(info["source_id"]) for info in written] == order.tolist()
 
 
 def test_held_out_rows_share_no_image_with_training_and_come_from_each_source(

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from care_verl.data.corpora.boxed import unboxed
 from care_verl.data.corpora.choices import choices_in
 from care_verl.data.corpora.limits import Limits, Tags
 from care_verl.data.corpora.prompt import bare_question, instruction, prompt_text
+from care_verl.data.corpora.virl39k import unboxed
 
 
 @pytest.mark.parametrize(

@@ -171,30 +171,33 @@ def test_an_interrupted_run_goes_on_where_it_was(
     items = [llava_item(n % 10, id=str(n)) for n in range(300)]
     folder = write_folder(tmp_path / "in", items, [mulberry_item(1)])
     prepare(folder, tmp_path / "whole")
-    from care_verl.data.corpora import vision_r1_cold
+    from care_verl.data.corpora import cached_rows, vision_r1_cold
 
-    real, calls = vision_r1_cold._unit, 0
+    real, calls, most = vision_r1_cold._unit, [], 280
 
     def fails_late(*arguments: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls > 280:
+        calls.append(arguments)
+        if len(calls) > most:
             raise KeyboardInterrupt
         return real(*arguments)
 
+    monkeypatch.setattr(cached_rows, "SHARD_ROWS", 256)
     with monkeypatch.context() as patch:
         patch.setattr(vision_r1_cold, "_unit", fails_late)
         with pytest.raises(KeyboardInterrupt):
             prepare(folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    calls = -1000
+    calls.clear()
+    most = 1000
     with monkeypatch.context() as patch:
         patch.setattr(vision_r1_cold, "_unit", fails_late)
         prepare(folder, tmp_path / "out")
-    # The first part of 256 items was not done again.
-    assert calls == -1000 + 301 - 256
-    for name in ("train.parquet", "dropped.jsonl"):
-        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    # The first shard of 256 items was not done again.
+    assert len(calls) == 301 - 256
+    straight, resumed = (
+        pq.read_table(tmp_path / name / "train.parquet") for name in ("whole", "out")
+    )
+    assert resumed.equals(straight)
 
 
 def test_missing_image_folders_say_which_archive_to_unpack(tmp_path: Path) -> None:
