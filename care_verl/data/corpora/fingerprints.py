@@ -64,6 +64,8 @@ def image_print(data: bytes) -> ImagePrint:
 
 def look(image: Image.Image) -> Look:
     """The perceptual hash of an image, (4,) words."""
+    # Not `imagehash.phash`: it takes in the mean and shrinks with another filter, which gives other
+    # bits than those that the distances of docs/data-mixture.md were measured on.
     small = image.convert("L").resize((_PICTURE_SIDE, _PICTURE_SIDE), Image.Resampling.BOX)
     cosines = _cosines()
     frequencies = cosines @ np.asarray(small, dtype=np.float64) @ cosines.T
