@@ -63,6 +63,7 @@ class Moment:
     line, or the one that reached the moment where `whom` is empty.
     step: the training step, where the call tells (`rollout`, `reward`, `saving`); None is any.
     count: the how-manieth such call in its process. `update` is called once a mini-batch.
+    prompt: what the name of the call's prompt must end in, at `rollout`.
     """
 
     at: str
@@ -71,6 +72,7 @@ class Moment:
     count: int = 1
     whom: str = ""
     seconds: float = 0.0
+    prompt: str = ""
 
 
 class Moments:
@@ -118,10 +120,10 @@ class _Plan:
         self._moments = {moment.at: moment for moment in moments}
         self._calls: Counter[str] = Counter()
 
-    def due(self, at: str, step: int | None) -> Moment | None:
+    def due(self, at: str, step: int | None, prompt: str) -> Moment | None:
         """The moment, if it is now: then it is marked."""
         moment = self._moments.get(at)
-        if moment is None or moment.step not in (None, step):
+        if moment is None or moment.step not in (None, step) or not prompt.endswith(moment.prompt):
             return None
         self._calls[at] += 1
         if self._calls[at] != moment.count:
@@ -198,7 +200,8 @@ def _wrap(plan: _Plan, at: str, original: Callable[..., Any]) -> Callable[..., A
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         try:
-            return plan.due(at, _step(at, bound.arguments))
+            prompt = str(bound.arguments["kwargs"]["uid"]) if at == "rollout" else ""
+            return plan.due(at, _step(at, bound.arguments), prompt)
         except LookupError:
             return None
 

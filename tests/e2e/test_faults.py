@@ -45,7 +45,7 @@ def test_faults_of_single_groups_are_survived_and_ctrl_c_leaves_nothing(
     rows = with_images(embedded.train, tmp_path / "rows.parquet", broken, count=64)
     at = Moments(
         tmp_path / "marks",
-        Moment("rollout", "raise", step=1),
+        Moment("rollout", "raise", step=1, prompt="p00000"),
         Moment("reward", "nan", step=2),
         Moment("served reflection", "delay", seconds=120),
     )
