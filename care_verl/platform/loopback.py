@@ -87,10 +87,12 @@ def vllm_group_on_loopback(init_method: str, rank: int, world_size: int) -> Iter
     vLLM 0.24 has its workers meet at `tcp://`, an address on loopback; later ones in a file.
     """
     meeting = urlsplit(init_method)
-    if meeting.scheme != "tcp" or rank != 0 or not is_loopback(meeting.hostname or ""):
+    host, port = meeting.hostname or "", meeting.port
+    # A file has no port.
+    if port is None or rank != 0 or not is_loopback(host):
         yield
         return
-    served = _served_store(str(meeting.hostname), meeting.port or 0, world_size)
+    served = _served_store(host, port, world_size)
     yield
     del served
 

@@ -20,11 +20,8 @@ from care_verl.platform.cpu import PlatformCPU
 
 from .conftest import CheckPython
 
-JOIN = """
-    import ipaddress, os, psutil, torch
-    import verl
-    from verl.utils.distributed import initialize_global_process_group_ray
-    initialize_global_process_group_ray()
+TELL = """
+    import ipaddress, psutil, torch
     total = torch.ones(1)
     torch.distributed.all_reduce(total)
     listening = [c.laddr.ip for c in psutil.Process().net_connections() if c.status == "LISTEN"]
@@ -32,19 +29,22 @@ JOIN = """
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 """
+"""Of a group that was joined: how many ranks, how many sockets, and whether all are on loopback."""
 
-MEET = """
-    import ipaddress, os, psutil, torch
+JOIN = f"""
+    import verl
+    from verl.utils.distributed import initialize_global_process_group_ray
+    initialize_global_process_group_ray()
+{TELL}
+"""
+
+MEET = f"""
+    import os, torch
     from care_verl.platform.loopback import vllm_group_on_loopback
     at, rank = os.environ["AT"], int(os.environ["RANK"])
     with vllm_group_on_loopback(at, rank, 2):
         torch.distributed.init_process_group("gloo", init_method=at, rank=rank, world_size=2)
-    total = torch.ones(1)
-    torch.distributed.all_reduce(total)
-    listening = [c.laddr.ip for c in psutil.Process().net_connections() if c.status == "LISTEN"]
-    print(int(total), len(listening), all(ipaddress.ip_address(ip).is_loopback for ip in listening))
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
+{TELL}
 """
 
 ADDRESS = """
