@@ -41,6 +41,7 @@ def _install_hooks() -> None:
         threads,
         vllm_buffers,
         vllm_seeds,
+        vllm_store,
         vllm_version,
         vllm_weights,
     )
@@ -55,3 +56,4 @@ def _install_hooks() -> None:
     when_imported(vllm_weights.LAYERS, vllm_weights.keep_plain_weights)
     vllm_buffers.install()
     when_imported(vllm_seeds.RUNNER, vllm_seeds.spare_generators)
+    when_imported(vllm_store.WORKER, vllm_store.meet_on_loopback)

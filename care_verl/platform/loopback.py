@@ -14,6 +14,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from urllib.parse import urlsplit
 
 import ray
 import torch.distributed
@@ -74,7 +75,24 @@ def process_group_on_loopback() -> Iterator[None]:
         return
     os.environ.setdefault(GLOO_INTERFACE, _LOOPBACK_INTERFACE)
     # Lives until the group has joined it; the server goes on as long as any of its stores.
-    served = _served_store(host) if _serves_the_store() else None
+    served = _store_of_the_environment(host) if _serves_the_store() else None
+    yield
+    del served
+
+
+@contextmanager
+def vllm_group_on_loopback(init_method: str, rank: int, world_size: int) -> Iterator[None]:
+    """Within: the same for the group that `rank` of a vLLM engine joins by `init_method`.
+
+    vLLM 0.24 has its workers meet at `tcp://`, an address on loopback; later ones in a file.
+    """
+    meeting = urlsplit(init_method)
+    host, port = meeting.hostname or "", meeting.port
+    # A file has no port.
+    if port is None or rank != 0 or not is_loopback(host):
+        yield
+        return
+    served = _served_store(host, port, world_size)
     yield
     del served
 
@@ -85,17 +103,21 @@ def _serves_the_store() -> bool:
     return int(os.environ.get("RANK", "0")) == 0 and not elsewhere
 
 
-def _served_store(host: str) -> TCPStore:
+def _store_of_the_environment(host: str) -> TCPStore:
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    store = _served_store(host, int(os.environ["MASTER_PORT"]), world_size)
+    os.environ["MASTER_PORT"] = str(store.port)
+    return store
+
+
+def _served_store(host: str, port: int, world_size: int) -> TCPStore:
     listener = socket.create_server(
-        (host, int(os.environ["MASTER_PORT"])),
-        family=socket.AF_INET6 if ":" in host else socket.AF_INET,
+        (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
     )
-    port = listener.getsockname()[1]
-    os.environ["MASTER_PORT"] = str(port)
     return TCPStore(
         host_name=host,
-        port=port,
-        world_size=int(os.environ.get("WORLD_SIZE", "1")),
+        port=listener.getsockname()[1],
+        world_size=world_size,
         is_master=True,
         wait_for_workers=False,
         multi_tenant=True,

@@ -7,6 +7,7 @@ network that is cut, cannot be shown on one machine.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -174,6 +175,9 @@ def test_a_reward_function_that_never_works_ends_the_run(
 def test_data_without_a_whole_image_end_the_run(
     embedded: EmbeddedPaths, overrides: list[str], tmp_path: Path, refill: bool
 ) -> None:
+    """More than 16 failed groups end a step of 8. How many more have failed when the trainer looks
+    is a matter of time: drawn anew, they fail before anything is decoded.
+    """
     broken = dict.fromkeys(range(32), CUT_PNG)
     rows = with_images(embedded.train, tmp_path / "rows.parquet", broken, count=32)
     settings = [
@@ -183,8 +187,10 @@ def test_data_without_a_whole_image_end_the_run(
     with Run(tmp_path / "run", settings) as run:
         assert run.finish() != 0
         assert run.leftovers() == []
-    failed = "17 groups failed" if refill else "8 groups failed"
-    assert f"GroupsFailedError: {failed} in this step" in run.log
+    told = re.search(r"GroupsFailedError: (\d+) groups failed in this step", run.log)
+    assert told is not None
+    failed = int(told[1])
+    assert failed > 16 if refill else failed == 8
     assert "cannot be decoded" in run.log
 
 

@@ -14,6 +14,7 @@ from care_verl.platform import (
     offload,
     vllm_buffers,
     vllm_seeds,
+    vllm_store,
     vllm_weights,
 )
 from care_verl.platform.contract import ContractError, require_parameters, require_source
@@ -83,6 +84,10 @@ def _from(module: str) -> Any:
                     sample_tokens=_from("vllm.v1.worker"), _bookkeeping_sync=_from("vllm.v1.worker")
                 )
             ),
+        ),
+        (
+            vllm_store.meet_on_loopback,
+            SimpleNamespace(CPUWorker=SimpleNamespace(init_device=_from("vllm.v1.worker"))),
         ),
         (
             offload.offload_without_pinning,

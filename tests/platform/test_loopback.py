@@ -6,6 +6,7 @@ nothing else is shown end to end.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -19,17 +20,31 @@ from care_verl.platform.cpu import PlatformCPU
 
 from .conftest import CheckPython
 
-JOIN = """
-    import ipaddress, os, psutil, torch
-    import verl
-    from verl.utils.distributed import initialize_global_process_group_ray
-    initialize_global_process_group_ray()
+TELL = """
+    import ipaddress, psutil, torch
     total = torch.ones(1)
     torch.distributed.all_reduce(total)
     listening = [c.laddr.ip for c in psutil.Process().net_connections() if c.status == "LISTEN"]
     print(int(total), len(listening), all(ipaddress.ip_address(ip).is_loopback for ip in listening))
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
+"""
+"""Of a group that was joined: how many ranks, how many sockets, and whether all are on loopback."""
+
+JOIN = f"""
+    import verl
+    from verl.utils.distributed import initialize_global_process_group_ray
+    initialize_global_process_group_ray()
+{TELL}
+"""
+
+MEET = f"""
+    import os, torch
+    from care_verl.platform.loopback import vllm_group_on_loopback
+    at, rank = os.environ["AT"], int(os.environ["RANK"])
+    with vllm_group_on_loopback(at, rank, 2):
+        torch.distributed.init_process_group("gloo", init_method=at, rank=rank, world_size=2)
+{TELL}
 """
 
 ADDRESS = """
@@ -67,26 +82,33 @@ def test_a_process_group_on_loopback_listens_nowhere_else(check_python: CheckPyt
 
 @pytest.mark.slow
 def test_two_ranks_meet_there(free_port: str) -> None:
-    import os
+    answers = of_two_ranks(JOIN, MASTER_ADDR="127.0.0.1", MASTER_PORT=free_port)
+    assert [answer[0] for answer in answers] == ["2", "2"]
+    assert [answer[2] for answer in answers] == ["True", "True"]
 
+
+@pytest.mark.slow
+def test_vllms_workers_meet_there(free_port: str) -> None:
+    """As those of 0.24 do, whose executor names a free port of loopback. Without vLLM itself: that
+    its worker goes this way is in the listening test end to end, with that release."""
+    there = {loopback.GLOO_INTERFACE: "lo", "AT": f"tcp://127.0.0.1:{free_port}"}
+    answers = of_two_ranks(MEET, **there)
+    assert [answer[0] for answer in answers] == ["2", "2"]
+    assert [answer[2] for answer in answers] == ["True", "True"]
+
+
+def of_two_ranks(code: str, **variables: str) -> list[list[str]]:
+    """What two processes print, split into words."""
     ranks = [
         subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", textwrap.dedent(JOIN)],
-            env={
-                **os.environ,
-                "RANK": str(rank),
-                "WORLD_SIZE": "2",
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": free_port,
-            },
+            [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)],
+            env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", **variables},
             stdout=subprocess.PIPE,
             text=True,
         )
         for rank in range(2)
     ]
-    answers = [process.communicate(timeout=120)[0].split() for process in ranks]
-    assert [answer[0] for answer in answers] == ["2", "2"]
-    assert [answer[2] for answer in answers] == ["True", "True"]
+    return [process.communicate(timeout=120)[0].split() for process in ranks]
 
 
 @pytest.fixture
