@@ -21,7 +21,7 @@ demo: setup
 # A run that trains takes all cores, so those tests come one after the other.
 test: check
 	$(BIN)/python -m pytest -m 'not e2e and not proof and not slow' -n auto --maxprocesses 4 --dist loadfile
-	$(BIN)/python -m pytest -m 'slow and not e2e and not proof' -n auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -m 'slow and not e2e and not proof' -n auto --maxprocesses 4 --dist loadfile
 	$(BIN)/python -m pytest -m 'e2e and not proof' --durations 15
 
 proofs: setup
