@@ -1,7 +1,7 @@
 """verl, vLLM and Ray on a machine without an accelerator.
 
 `install()` is called while verl imports itself. It does nothing unless the platform is the CPU: see
-`selection`. Each module of this package answers one obstacle and names it in its first lines.
+`cpu_choice`. Each module of this package answers one obstacle and names it in its first lines.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ def install() -> None:
 
     A second call does nothing: two entry points ask for it.
     """
-    from care_verl.platform import selection
+    from care_verl.platform import cpu_choice
 
-    if not selection.select():
+    if not cpu_choice.select():
         return
 
     # Registers the platform. It imports verl, which calls this function again if it is loaded here

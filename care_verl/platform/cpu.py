@@ -14,7 +14,7 @@ from types import ModuleType
 import torch
 from verl.plugin.platform import PlatformBase, PlatformRegistry
 
-from care_verl.platform import selection
+from care_verl.platform import cpu_choice
 from care_verl.platform.device import CpuDeviceModule
 from care_verl.platform.loopback import gloo_variables
 
@@ -31,7 +31,7 @@ _ROLLOUT_DEFAULTS = {
 }
 
 
-@PlatformRegistry.register(platform=selection.NAME)
+@PlatformRegistry.register(platform=cpu_choice.NAME)
 class PlatformCPU(PlatformBase):
     """Platform backend for a machine without an accelerator."""
 
@@ -52,7 +52,7 @@ class PlatformCPU(PlatformBase):
 
     def is_platform_available(self, use_smi_check: bool = False) -> bool:
         # Auto-detection must never prefer the CPU to an accelerator another plugin brings: the
-        # choice is made once, in `selection`.
+        # choice is made once, in `cpu_choice`.
         return False
 
     def current_device(self) -> str:  # type: ignore[override]

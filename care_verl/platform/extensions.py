@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from care_verl.platform import selection
+from care_verl.platform import cpu_choice
 from care_verl.platform.contract import require_source
 from care_verl.platform.post_import import when_imported
 
@@ -41,7 +41,7 @@ def offer_vllm_platform() -> None:
 
     vLLM calls this in each of its processes to ask for a platform class; None offers none.
     """
-    if selection.select():
+    if cpu_choice.select():
         tolerate_misfits()
 
 

@@ -9,11 +9,11 @@ from verl.workers.rollout.vllm_rollout.utils import vLLMColocateWorkerExtension
 from vllm.distributed import get_pp_group, get_tp_group
 
 from care_verl.algorithm.automaton import RationaleAutomaton
-from care_verl.rollout.bank import SlotBank
 from care_verl.rollout.channel import EmbeddingSender
 from care_verl.rollout.harvest import RationaleHarvest
 from care_verl.rollout.runner import check_runner, hook
 from care_verl.rollout.settings import HarvestSettings
+from care_verl.rollout.slots import SlotTable
 
 INSTALL = "care_install_harvest"
 
@@ -45,5 +45,5 @@ class HarvestWorkerExtension(vLLMColocateWorkerExtension):  # type: ignore[misc]
         padding = [b""] * (config.get_vocab_size() - len(pieces))
         tags = HarvestSettings.from_mapping(settings).tags
         automaton = RationaleAutomaton.build([*pieces, *padding], tags, ())
-        bank = SlotBank(automaton, config.get_hidden_size(), torch.device(runner.device))
-        hook(runner, RationaleHarvest(bank, EmbeddingSender(server_path).put))
+        table = SlotTable(automaton, config.get_hidden_size(), torch.device(runner.device))
+        hook(runner, RationaleHarvest(table, EmbeddingSender(server_path).put))

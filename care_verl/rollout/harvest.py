@@ -15,9 +15,9 @@ from torch import Tensor
 
 from care_verl.common.errors import CareVerlError
 from care_verl.common.logs import logger_of
-from care_verl.rollout.bank import SlotBank, SlotSelection
 from care_verl.rollout.host_copy import HostCopy, to_device
 from care_verl.rollout.positions import Positions, Whole
+from care_verl.rollout.slots import SlotSelection, SlotTable
 from care_verl.rollout.ticket import Ticket
 
 logger = logger_of(__name__)
@@ -71,7 +71,7 @@ class _Batch:
     """The open requests among those of a step, kept for as long as steps have the same ones."""
 
     def __init__(
-        self, request_ids: Sequence[str], requests: Mapping[str, _Request], bank: SlotBank
+        self, request_ids: Sequence[str], requests: Mapping[str, _Request], table: SlotTable
     ) -> None:
         self.request_ids = list(request_ids)
         found = [
@@ -79,7 +79,7 @@ class _Batch:
         ]
         self.rows: Whole = np.array([row for row, _ in found], np.int64)
         self.slots: Whole = np.array([slot for _, slot in found], np.int64)
-        self._bank = bank
+        self._table = table
         self._taken: NDArray[np.bool_] | None = None
         self._indices: _Indices
 
@@ -87,16 +87,16 @@ class _Batch:
         """Of the rows that are `taken`; brought to the device when these are not as before."""
         if self._taken is None or not np.array_equal(taken, self._taken):
             self._taken = taken
-            rows = to_device(self.rows[taken].tolist(), self._bank.device)
-            self._indices = _Indices(rows, self._bank.select(self.slots[taken].tolist()))
+            rows = to_device(self.rows[taken].tolist(), self._table.device)
+            self._indices = _Indices(rows, self._table.select(self.slots[taken].tolist()))
         return self._indices
 
 
 class RationaleHarvest:
     """Pools the rationale of every open request, one decode step after the other."""
 
-    def __init__(self, bank: SlotBank, deliver: Callable[[Delivery], None]) -> None:
-        self._bank = bank
+    def __init__(self, table: SlotTable, deliver: Callable[[Delivery], None]) -> None:
+        self._table = table
         self._deliver = deliver
         self._requests: dict[str, _Request] = {}
         self._positions = Positions()
@@ -111,7 +111,7 @@ class RationaleHarvest:
 
     def open(self, request_id: str, ticket: Ticket, prompt_len: int) -> None:
         """Begin to harvest a request whose response starts at position `prompt_len`."""
-        slot = self._bank.acquire(ticket.prefilled)
+        slot = self._table.acquire(ticket.prefilled)
         self._positions.open(slot, prompt_len)
         self._requests[request_id] = _Request(ticket, slot)
         self._batch = None
@@ -133,7 +133,7 @@ class RationaleHarvest:
         taken = self._positions.take(batch.slots, step.fed[batch.rows], step.known[batch.rows])
         if taken.rows.any():
             indices = batch.indices(taken.rows)
-            self._bank.add(indices.slots, token_ids[indices.rows], hidden[indices.rows])
+            self._table.add(indices.slots, token_ids[indices.rows], hidden[indices.rows])
         for place, reason in taken.surprises.items():
             self._lose(batch.request_ids[batch.rows[place]], reason)
 
@@ -145,7 +145,7 @@ class RationaleHarvest:
         ended = [self._requests.pop(key) for key in keys]
         if ended:
             self._batch = None
-            embeddings, counts = self._bank.release([request.slot for request in ended])
+            embeddings, counts = self._table.release([request.slot for request in ended])
             self._deliver(
                 Delivery(
                     [request.ticket for request in ended],
@@ -159,7 +159,7 @@ class RationaleHarvest:
         # vLLM changes its list in place. Two lists of the same objects are compared in C.
         if self._batch is None or self._batch.request_ids != request_ids:
             followed = {k: request for k, request in self._requests.items() if k not in self._lost}
-            self._batch = _Batch(request_ids, followed, self._bank)
+            self._batch = _Batch(request_ids, followed, self._table)
         return self._batch
 
     def _lose(self, request_id: str, reason: str) -> None:

@@ -16,9 +16,9 @@ from care_verl.platform.places import SERVER
 from care_verl.platform.seam import Seam
 from care_verl.rollout.channel import EmbeddingInbox
 from care_verl.rollout.checks import V2_RUNNER_ENV, check_rollout_config
+from care_verl.rollout.engine_cleanup import EngineCleanup
+from care_verl.rollout.engine_watch import EngineWatch
 from care_verl.rollout.extension import INSTALL, HarvestWorkerExtension
-from care_verl.rollout.leftovers import EngineLeftovers
-from care_verl.rollout.liveness import EngineWatch
 from care_verl.rollout.settings import (
     CUSTOM_KEY,
     EMBEDDING_FIELD,
@@ -95,10 +95,10 @@ class CareVLLMServer(vLLMHttpServer):  # type: ignore[misc]
 
     async def run_server(self, args: argparse.Namespace) -> None:
         """Start the engine as verl does, then watch it and install the harvest."""
-        leftovers = EngineLeftovers()
-        leftovers.redirect_temporary_files()
+        cleanup = EngineCleanup()
+        cleanup.redirect_temporary_files()
         await super().run_server(args)
-        leftovers.claim_engine()
+        cleanup.claim_engine()
         self._watch = EngineWatch(self.engine, f"rollout replica {self.replica_rank}")
         self._first_tokens = FirstTokens(self.engine)
         if self._harvest is not None:

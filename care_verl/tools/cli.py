@@ -14,7 +14,7 @@ from care_verl.tools.certificate.command import certificate
 from care_verl.tools.court.command import court
 from care_verl.tools.doctor.command import doctor
 from care_verl.tools.evaluation.command import evaluate
-from care_verl.tools.recipes_book import command as recipes
+from care_verl.tools.recipes import command as recipes
 from care_verl.tools.replay.command import replay
 from care_verl.tools.report.command import report
 

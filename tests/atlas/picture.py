@@ -12,7 +12,7 @@ from playwright.sync_api import Page
 
 from care_verl.records.files import RunRecord
 from care_verl.tools.atlas.html import Heading
-from care_verl.tools.atlas.selection import Wanted, choose, named
+from care_verl.tools.atlas.wanted_groups import Wanted, choose, named
 from care_verl.tools.atlas.write import name_of, write_groups
 
 from .browser import started_browser

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from care_verl.tools.atlas.selection import Wanted
+from care_verl.tools.atlas.wanted_groups import Wanted
 from care_verl.tools.atlas.write import write_atlas
 from tests.records.samples import write_sample_run
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from care_verl.tools.atlas.html import number
-from care_verl.tools.atlas.selection import Wanted
+from care_verl.tools.atlas.wanted_groups import Wanted
 from care_verl.tools.atlas.write import NothingFoundError, write_atlas
 from tests.records.samples import write_consistency_run
 

@@ -17,7 +17,7 @@ from statistics import median
 
 from playwright.sync_api import Browser, Page
 
-from care_verl.tools.atlas.selection import Wanted
+from care_verl.tools.atlas.wanted_groups import Wanted
 from care_verl.tools.atlas.write import write_atlas
 from tests.atlas.browser import started_browser
 from tests.atlas.made import write_readable_groups

@@ -25,8 +25,8 @@ import torch
 
 from care_verl.algorithm.automaton import RationaleAutomaton
 from care_verl.grammar import TagSpec
-from care_verl.rollout.bank import SlotBank
 from care_verl.rollout.harvest import RationaleHarvest, Step
+from care_verl.rollout.slots import SlotTable
 from care_verl.rollout.ticket import Ticket
 from tests.benchmarks.paired import Pair, chosen_device, machine
 
@@ -41,7 +41,7 @@ class Decoding:
     def __init__(self, rows: int, width: int, device: torch.device) -> None:
         words = [b" word"] * VOCABULARY
         automaton = RationaleAutomaton.build(words, TagSpec(think="think"), [])
-        bank = SlotBank(automaton, width, device)
+        bank = SlotTable(automaton, width, device)
         self.harvest = RationaleHarvest(bank, lambda delivery: None)
         self.tokens = torch.zeros(rows, dtype=torch.int64, device=device)
         self.hidden = torch.randn(rows, width, device=device).to(torch.bfloat16)

@@ -19,15 +19,15 @@ import torch
 
 from care_verl.algorithm.automaton import RationaleAutomaton
 from care_verl.grammar import TagSpec
-from care_verl.rollout.bank import SlotBank
 from care_verl.rollout.harvest import RationaleHarvest
 from care_verl.rollout.runner import _observe
+from care_verl.rollout.slots import SlotTable
 from care_verl.rollout.ticket import Ticket
 
 PROMPT, WIDTH = 100, 8
 
 
-class IdleBank(SlotBank):
+class IdleBank(SlotTable):
     """Slots without arithmetic."""
 
     def add(self, *args: Any) -> None:

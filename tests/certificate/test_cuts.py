@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from care_verl.tools.certificate.certified_rows import choose, counts
 from care_verl.tools.certificate.cuts import CUTS, Cut, Part, place
-from care_verl.tools.certificate.selection import choose, counts
 
 from .samples import row, step, trained_row
 

@@ -15,9 +15,9 @@ import torch
 
 from care_verl.algorithm.automaton import RationaleAutomaton
 from care_verl.grammar import TagSpec
-from care_verl.rollout.bank import SlotBank
 from care_verl.rollout.harvest import Delivery, RationaleHarvest, Step
 from care_verl.rollout.host_copy import HostCopy
+from care_verl.rollout.slots import SlotBank
 from care_verl.rollout.ticket import Ticket
 
 from .devices import on_each_device, only_on_cuda

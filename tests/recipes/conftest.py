@@ -11,7 +11,7 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
-from care_verl.tools.recipes_book.composition import leaves
+from care_verl.tools.recipes.composition import leaves
 from tests.validation import validate
 
 FILES = ["data.train_files=train.parquet", "data.val_files=test.parquet"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from care_verl.algorithm import CareConfig
-from care_verl.tools.recipes_book.catalogue import catalogue
-from care_verl.tools.recipes_book.composition import leaves
+from care_verl.tools.recipes.catalogue import catalogue
+from care_verl.tools.recipes.composition import leaves
 
 from .conftest import Composed, changed, leaves_of, validated
 

@@ -12,14 +12,14 @@ import yaml
 from typer.testing import CliRunner
 
 from care_verl.tools.cli import app
-from care_verl.tools.recipes_book.catalogue import (
+from care_verl.tools.recipes.catalogue import (
     RecipeError,
     catalogue,
     is_sft,
     kinds,
     recipe_folder,
 )
-from care_verl.tools.recipes_book.composition import compose_recipes
+from care_verl.tools.recipes.composition import compose_recipes
 
 PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
 FILES = sorted(recipe_folder().rglob("*.yaml"))
@@ -55,7 +55,7 @@ def test_the_page_shows_the_list() -> None:
 
 def test_listing_needs_neither_verl_nor_hydra() -> None:
     code = (
-        "import sys; from care_verl.tools.recipes_book import command; "
+        "import sys; from care_verl.tools.recipes import command; "
         "command.list_recipes(markdown=True); "
         "print({'verl', 'hydra', 'torch', 'ray'} & set(sys.modules), file=sys.stderr)"
     )
@@ -66,7 +66,7 @@ def test_listing_needs_neither_verl_nor_hydra() -> None:
 
 def test_composing_does_not_import_verl() -> None:
     code = (
-        "import sys; from care_verl.tools.recipes_book.composition import compose_recipes; "
+        "import sys; from care_verl.tools.recipes.composition import compose_recipes; "
         "compose_recipes(['method/grpo']); print('verl' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -110,7 +110,7 @@ def test_what_cannot_be_composed_is_said(arguments: list[str], said: str) -> Non
 
 
 def test_without_verl_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("care_verl.tools.recipes_book.composition.find_spec", lambda name: None)
+    monkeypatch.setattr("care_verl.tools.recipes.composition.find_spec", lambda name: None)
     with pytest.raises(RecipeError, match="verl is not installed"):
         compose_recipes(["method/grpo"])
 

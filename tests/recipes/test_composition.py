@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 from verl.utils.config import omega_conf_to_dataclass
 
-from care_verl.tools.recipes_book.catalogue import COLD_START, KINDS, catalogue
+from care_verl.tools.recipes.catalogue import COLD_START, KINDS, catalogue
 from care_verl.training.run.replacement import NOT_IN_FORCE
 
 from .conftest import RL, SFT, Composed, changed, leaves_of, validated

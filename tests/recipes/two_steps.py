@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from care_verl.tools.recipes_book.catalogue import catalogue
+from care_verl.tools.recipes.catalogue import catalogue
 from tests.e2e.running import Run
 from tests.recipes.effects import Evidence, check_effect
 

@@ -9,7 +9,7 @@ import pytest
 from care_verl.records.files import RunRecord
 from care_verl.records.schema import RecordError
 from care_verl.records.writing import drop_old_steps
-from care_verl.tools.atlas.selection import Wanted, choose
+from care_verl.tools.atlas.wanted_groups import Wanted, choose
 from care_verl.tools.replay.readers import care
 from care_verl.tools.replay.rollouts import Reading
 from care_verl.tools.report.runs import load_run

@@ -15,7 +15,6 @@ import torch
 from care_verl.algorithm import token_spans
 from care_verl.algorithm.automaton import RationaleAutomaton
 from care_verl.grammar import TagSpec
-from care_verl.rollout.bank import SlotBank
 from care_verl.rollout.harvest import (
     MOST_LOST,
     Delivery,
@@ -23,6 +22,7 @@ from care_verl.rollout.harvest import (
     RationaleHarvest,
     Step,
 )
+from care_verl.rollout.slots import SlotTable
 from care_verl.rollout.ticket import Ticket
 
 TAGS = TagSpec(think="t", answer="a")
@@ -71,8 +71,8 @@ class Engine:
         self.delivered: dict[bytes, tuple[torch.Tensor, int]] = {}
         self.lost: set[bytes] = set()
         automaton = RationaleAutomaton.build(VOCAB, TAGS, ())
-        bank = SlotBank(automaton, WIDTH, torch.device("cpu"))
-        self.harvest = RationaleHarvest(bank, self.collect)
+        table = SlotTable(automaton, WIDTH, torch.device("cpu"))
+        self.harvest = RationaleHarvest(table, self.collect)
 
     def collect(self, delivery: Delivery) -> None:
         rows = zip(delivery.embeddings.wait(), delivery.counts.wait().tolist(), strict=True)
@@ -158,8 +158,8 @@ class Harvest:
 
     def __init__(self, *names: str, prompt_len: int = 4) -> None:
         automaton = RationaleAutomaton.build(VOCAB, TAGS, ())
-        bank = SlotBank(automaton, WIDTH, torch.device("cpu"))
-        self.harvest = RationaleHarvest(bank, self.collect)
+        table = SlotTable(automaton, WIDTH, torch.device("cpu"))
+        self.harvest = RationaleHarvest(table, self.collect)
         self.tickets = {name: Ticket.draw(prefilled=True) for name in names}
         for name, ticket in self.tickets.items():
             self.harvest.open(name, ticket, prompt_len)

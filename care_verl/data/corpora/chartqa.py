@@ -11,8 +11,8 @@ from typing import Any
 from care_verl.data.corpora.hub import located
 from care_verl.data.corpora.image_store import embedded_image
 from care_verl.data.corpora.parquet_files import parquet_files, shards
+from care_verl.data.corpora.row_outcome import Dropped
 from care_verl.data.corpora.source import RawRow, Source
-from care_verl.data.corpora.units import Dropped
 
 DATA_SOURCE = "chartqa"
 _COLUMNS = ("image", "query", "label", "human_or_machine")

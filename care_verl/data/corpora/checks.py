@@ -8,9 +8,9 @@ from care_verl.data.columns import REWARD_STYLE
 from care_verl.data.corpora.images import ImageError, StoredImage, checked_image
 from care_verl.data.corpora.limits import Limits, Tags
 from care_verl.data.corpora.prompt import bare_question, prompt_text
+from care_verl.data.corpora.row_outcome import Dropped, Kept, Unit
 from care_verl.data.corpora.source import ImageUnavailableError, RawRow
 from care_verl.data.corpora.token_count import TokenCounter
-from care_verl.data.corpora.units import Dropped, Kept, Unit
 from care_verl.verifier import gold_problem
 
 

@@ -9,8 +9,8 @@ from rich.console import Console
 from care_verl.data.corpora.corpus_folder import Job, write_corpus
 from care_verl.data.corpora.prompt import instruction
 from care_verl.data.corpora.report import Report, versions
+from care_verl.data.corpora.row_outcome import Unit
 from care_verl.data.corpora.schema import SFT_SCHEMA
-from care_verl.data.corpora.units import Unit
 from care_verl.data.corpora.vision_r1_cold import ColdStartChecks, VisionR1Cold
 
 

@@ -21,7 +21,7 @@ from rich.progress import Progress
 from care_verl.common.files import all_or_nothing, write_text
 from care_verl.data.corpora.cached_rows import cache_folder, mapped, tables, write_parquet
 from care_verl.data.corpora.report import Report
-from care_verl.data.corpora.units import Dropped, Unit
+from care_verl.data.corpora.row_outcome import Dropped, Unit
 
 MANIFEST = "manifest.json"
 # Beside the columns of the rows, which are null where a row was dropped.

@@ -48,7 +48,7 @@ def question_key(text: str) -> str:
     )
 
 
-def image_print(data: bytes) -> ImagePrint:
+def image_fingerprint(data: bytes) -> ImagePrint:
     """The fingerprint of an encoded image.
 
     Raises UnreadableImageError when pillow cannot read it.

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 
 from care_verl.data.corpora.fingerprints import stacked
 from care_verl.data.corpora.look_index import LookIndex
-from care_verl.data.corpora.row_prints import RowPrint
+from care_verl.data.corpora.row_fingerprints import RowFingerprint
 
 
 def held_out(
-    rows: Sequence[RowPrint], kept: Sequence[int], size: int, distance: int, seed: int
+    rows: Sequence[RowFingerprint], kept: Sequence[int], size: int, distance: int, seed: int
 ) -> list[int]:
     """About `size` of the `kept` places in `rows`, ascending; fewer where no group fits.
 
@@ -50,7 +50,7 @@ def _shares(counts: Counter[str], size: int) -> Counter[str]:
 
 
 def _groups_by_image(
-    rows: Sequence[RowPrint], kept: Sequence[int], distance: int
+    rows: Sequence[RowFingerprint], kept: Sequence[int], distance: int
 ) -> list[list[int]]:
     """The kept rows in groups that share images, directly or by way of others."""
     owners = [number for number in kept for _ in rows[number].images]

@@ -15,7 +15,7 @@ from typing import Any
 from care_verl.data.corpora.cached_rows import streamed_rows
 from care_verl.data.corpora.fingerprints import ImagePrint, question_key, stacked
 from care_verl.data.corpora.look_index import LookIndex
-from care_verl.data.corpora.row_prints import RowPrint, image_prints, parquet_schema
+from care_verl.data.corpora.row_fingerprints import RowFingerprint, image_prints, parquet_schema
 
 # As evaluation sets call them; the first that a file has is taken. MathVista's and MATH-Vision's
 # `image` is a path into an archive, their `decoded_image` holds the picture.
@@ -73,7 +73,7 @@ def evaluation_prints(path: Path, columns: EvaluationColumns) -> Iterator[Evalua
 
 
 def find_matches(
-    rows: Sequence[RowPrint], evaluation: Sequence[EvaluationPrint], distance: int
+    rows: Sequence[RowFingerprint], evaluation: Sequence[EvaluationPrint], distance: int
 ) -> list[Match]:
     """The rows that share an image with an evaluation row; one match a row, a leak if there is one.
 

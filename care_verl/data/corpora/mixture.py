@@ -30,7 +30,12 @@ from care_verl.data.corpora.leakage import (
 from care_verl.data.corpora.mixture_account import mixture_report
 from care_verl.data.corpora.mixture_report import MixtureReport
 from care_verl.data.corpora.near_duplicates import Duplicates, find_duplicates
-from care_verl.data.corpora.row_prints import TRAIN_FILE, RowPrint, row_prints, train_file
+from care_verl.data.corpora.row_fingerprints import (
+    TRAIN_FILE,
+    RowFingerprint,
+    row_fingerprints,
+    train_file,
+)
 from care_verl.data.corpora.schema import RL_SCHEMA
 
 TEST_FILE = "test.parquet"
@@ -85,9 +90,10 @@ def prepare_mixture(
 
     In the files written, `extra_info.index` counts from 0 and `extra_info.split` names the file;
     all else is as in the sources. `out` is whole or absent; interrupted and called again, the
-    comparing goes on where it stopped (`row_prints`). Progress is shown on the console, if any.
+    comparing goes on where it stopped (`row_fingerprints`). Progress is shown on the console, if
+    any.
 
-    Raises FileExistsError when `out` exists, and what `train_file`, `row_prints`,
+    Raises FileExistsError when `out` exists, and what `train_file`, `row_fingerprints`,
     `evaluation_prints` and `held_out` raise.
     """
     if out.exists():
@@ -115,14 +121,16 @@ def prepare_mixture(
 
 def _read_prints(
     files: Sequence[Path], corpora: Sequence[datasets.Dataset], progress: Progress
-) -> list[RowPrint]:
-    rows = (row for file, own in zip(files, corpora, strict=True) for row in row_prints(file, own))
+) -> list[RowFingerprint]:
+    rows = (
+        row for file, own in zip(files, corpora, strict=True) for row in row_fingerprints(file, own)
+    )
     total = sum(len(own) for own in corpora)
     return list(progress.track(rows, total=total, description="Comparing rows"))
 
 
 def _matches(
-    rows: Sequence[RowPrint],
+    rows: Sequence[RowFingerprint],
     evaluation: Mapping[Path, Sequence[EvaluationPrint]],
     duplicates: Duplicates,
     settings: MixtureSettings,
@@ -134,7 +142,7 @@ def _matches(
 
 
 def _split(
-    rows: Sequence[RowPrint],
+    rows: Sequence[RowFingerprint],
     duplicates: Duplicates,
     matches: Sequence[Match],
     settings: MixtureSettings,

@@ -16,11 +16,11 @@ from care_verl.data.corpora.mixture_report import (
 )
 from care_verl.data.corpora.near_duplicates import Duplicate, Duplicates, LikePair
 from care_verl.data.corpora.report import versions
-from care_verl.data.corpora.row_prints import RowPrint
+from care_verl.data.corpora.row_fingerprints import RowFingerprint
 
 
 def mixture_report(
-    rows: Sequence[RowPrint],
+    rows: Sequence[RowFingerprint],
     duplicates: Duplicates,
     matches: Sequence[Match],
     test: Sequence[int],
@@ -77,11 +77,11 @@ def _evaluation_counts(path: Path, rows: int, matches: Sequence[Match]) -> Evalu
     return EvaluationCounts(str(path), rows, dropped=sum(own), shared_image=len(own) - sum(own))
 
 
-def _duplicate(rows: Sequence[RowPrint], found: Duplicate) -> dict[str, Any]:
+def _duplicate(rows: Sequence[RowFingerprint], found: Duplicate) -> dict[str, Any]:
     return {"reason": found.kind, **_pair(rows, found)}
 
 
-def _pair(rows: Sequence[RowPrint], pair: Duplicate | LikePair) -> dict[str, Any]:
+def _pair(rows: Sequence[RowFingerprint], pair: Duplicate | LikePair) -> dict[str, Any]:
     own, other = rows[pair.row], rows[pair.of]
     return {
         **own.place(),
@@ -91,7 +91,7 @@ def _pair(rows: Sequence[RowPrint], pair: Duplicate | LikePair) -> dict[str, Any
     }
 
 
-def _match(rows: Sequence[RowPrint], match: Match) -> dict[str, Any]:
+def _match(rows: Sequence[RowFingerprint], match: Match) -> dict[str, Any]:
     other = {"file": str(match.evaluation.file), "row": match.evaluation.row}
     reason = {"reason": LEAKED} if match.asked else {}
     return {**reason, **rows[match.row].place(), "other": other}

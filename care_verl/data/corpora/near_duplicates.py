@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from care_verl.data.corpora.fingerprints import stacked
-from care_verl.data.corpora.row_prints import RowPrint
+from care_verl.data.corpora.row_fingerprints import RowFingerprint
 from care_verl.verifier import verify
 
 Kind = Literal["exact duplicate", "near duplicate", "conflicting golds"]
@@ -57,7 +57,7 @@ class Duplicates:
         self.dropped.update((duplicate.row, duplicate) for duplicate in duplicates)
 
 
-def find_duplicates(rows: Sequence[RowPrint], distance: int) -> Duplicates:
+def find_duplicates(rows: Sequence[RowFingerprint], distance: int) -> Duplicates:
     """The duplicates among `rows`; images within `distance` bits count as near."""
     asked = defaultdict[str, list[int]](list)
     for number, row in enumerate(rows):
@@ -70,7 +70,7 @@ def find_duplicates(rows: Sequence[RowPrint], distance: int) -> Duplicates:
     return found
 
 
-def same_gold(one: RowPrint, other: RowPrint) -> bool:
+def same_gold(one: RowFingerprint, other: RowFingerprint) -> bool:
     """Whether two rows have the same gold, by the verifier's general rules.
 
     Those of a corpus are left aside: ChartQA's five per cent would hide a contradiction.
@@ -78,13 +78,13 @@ def same_gold(one: RowPrint, other: RowPrint) -> bool:
     return one.gold == other.gold or _scores(one, other) or _scores(other, one)
 
 
-def _scores(answering: RowPrint, asked: RowPrint) -> bool:
+def _scores(answering: RowFingerprint, asked: RowFingerprint) -> bool:
     choices = None if asked.choices is None else list(asked.choices)
     response = f"<think>.</think><answer>{answering.gold}</answer>"
     return verify(response, asked.gold, choices=choices).acc == 1.0
 
 
-def _exact(rows: Sequence[RowPrint], numbers: Sequence[int]) -> Iterator[Duplicate]:
+def _exact(rows: Sequence[RowFingerprint], numbers: Sequence[int]) -> Iterator[Duplicate]:
     """Rows with the pixels of an earlier one, or whole groups that contradict themselves."""
     groups = defaultdict[frozenset[bytes], list[int]](list)
     for number in numbers:
@@ -98,7 +98,7 @@ def _exact(rows: Sequence[RowPrint], numbers: Sequence[int]) -> Iterator[Duplica
 
 
 def _near(
-    rows: Sequence[RowPrint], numbers: Sequence[int], distance: int, found: Duplicates
+    rows: Sequence[RowFingerprint], numbers: Sequence[int], distance: int, found: Duplicates
 ) -> None:
     """Add the near duplicates among rows that have one question and no pixels in common."""
     by_images = defaultdict[int, list[int]](list)

@@ -13,10 +13,10 @@ from care_verl.data.corpora.corpus_folder import Job, write_corpus
 from care_verl.data.corpora.limits import Limits, Tags
 from care_verl.data.corpora.prompt import instruction
 from care_verl.data.corpora.report import Report, versions
+from care_verl.data.corpora.row_outcome import Unit
 from care_verl.data.corpora.schema import RL_SCHEMA
 from care_verl.data.corpora.source import Source
 from care_verl.data.corpora.token_count import TokenCounter
-from care_verl.data.corpora.units import Unit
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from care_verl.common.errors import CareVerlError
-from care_verl.data.corpora.units import Dropped
+from care_verl.data.corpora.row_outcome import Dropped
 
 if TYPE_CHECKING:
     import datasets

@@ -12,8 +12,8 @@ from care_verl.data.corpora.choices import choices_in
 from care_verl.data.corpora.hub import located
 from care_verl.data.corpora.image_store import FolderImages, ZippedImages, open_images
 from care_verl.data.corpora.parquet_files import parquet_files
+from care_verl.data.corpora.row_outcome import Dropped
 from care_verl.data.corpora.source import RawRow, Source, SourceError
-from care_verl.data.corpora.units import Dropped
 from care_verl.verifier.boxes import closing_brace
 
 DATA_SOURCE = "virl39k"

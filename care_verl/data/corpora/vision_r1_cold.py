@@ -30,9 +30,9 @@ from care_verl.data.corpora.images import ImageError, StoredImage, checked_image
 from care_verl.data.corpora.json_items import json_items
 from care_verl.data.corpora.limits import Limits, Tags
 from care_verl.data.corpora.prompt import prompt_text
+from care_verl.data.corpora.row_outcome import Dropped, Kept, Unit
 from care_verl.data.corpora.source import SourceError
 from care_verl.data.corpora.token_count import TokenCounter
-from care_verl.data.corpora.units import Dropped, Kept, Unit
 
 _MATH_VISION = "in MATH-Vision, an evaluation set"
 

@@ -40,7 +40,7 @@ def atlas(
 ) -> None:
     """Write a page that shows groups of a run: anchor, failures, credit, reflection, reading."""
     from care_verl.records.schema import RecordError
-    from care_verl.tools.atlas.selection import Wanted
+    from care_verl.tools.atlas.wanted_groups import Wanted
     from care_verl.tools.atlas.write import NothingFoundError, write_atlas
 
     console = Console()

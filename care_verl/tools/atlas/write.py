@@ -12,8 +12,8 @@ from care_verl.records.files import FOLDER, RunRecord
 from care_verl.tools.atlas.groups import Group
 from care_verl.tools.atlas.html import Heading, write_page
 from care_verl.tools.atlas.pictures import picture
-from care_verl.tools.atlas.selection import Choice, Wanted, choose
 from care_verl.tools.atlas.view import view_of
+from care_verl.tools.atlas.wanted_groups import Choice, Wanted, choose
 
 PAGE = "atlas.html"
 

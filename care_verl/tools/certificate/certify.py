@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from care_verl.common.versions import installed_versions
+from care_verl.tools.certificate.certified_rows import choose, counts
 from care_verl.tools.certificate.comparison import Breach, Distance, beyond
 from care_verl.tools.certificate.cuts import CUTS
 from care_verl.tools.certificate.job import DISPLACED_POINT, POINTS, ROLLOUT_POINT, Job
 from care_verl.tools.certificate.processes import run_cuts, run_reference
 from care_verl.tools.certificate.reference_process import FLOOR
-from care_verl.tools.certificate.selection import choose, counts
 from care_verl.training.care.capture_file import Capture, read_capture
 
 WORK, LOGS = "certificate_work", "certificate_logs"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 
-from care_verl.tools.certificate.selection import ChosenRows
+from care_verl.tools.certificate.certified_rows import ChosenRows
 from care_verl.training.care.capture_file import CapturedRow
 
 

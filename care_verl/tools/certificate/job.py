@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from care_verl.tools.certificate.selection import ChosenRows, choose
+from care_verl.tools.certificate.certified_rows import ChosenRows, choose
 from care_verl.training.care.capture_file import Capture, read_capture
 
 ROLLOUT_POINT, DISPLACED_POINT = "policy of the rollouts", "displaced policy"

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from care_verl.tools.certificate.certified_rows import ChosenRows
 from care_verl.tools.certificate.comparison import distance
 from care_verl.tools.certificate.displacement import clipping_scale, displace, save_policy
 from care_verl.tools.certificate.job import DISPLACED_POINT, ROLLOUT_POINT, Job
 from care_verl.tools.certificate.reference import Symbols, Update, update
-from care_verl.tools.certificate.selection import ChosenRows
 from care_verl.training.care.capture_file import Capture
 
 FLOOR = "floor"

@@ -50,24 +50,24 @@ def court(
 ) -> None:
     """List the answers on which a second reading disagrees with the verifier."""
     from care_verl.tools.court import inputs, report
-    from care_verl.tools.court.hearing import hear, trials_of
-    from care_verl.tools.court.trial import TagNames
+    from care_verl.tools.court.case import TagNames
+    from care_verl.tools.court.disputes import find_disputes, readings_of
 
     console = Console()
     keys = {"response": response_key, "gold": gold_key, "data_source": data_source}
     given = {name: key for name, key in keys.items() if key is not None}
     try:
         found = inputs.cases(file, given, recorded)
-        trials = trials_of(TagNames(think_tag, answer_tag, prefilled), recorded)
+        readings = readings_of(TagNames(think_tag, answer_tag, prefilled), recorded)
         with console.status(f"Reading {file}"):
-            tally = hear(islice(found, limit), trials, out)
+            counts = find_disputes(islice(found, limit), readings, out)
     except inputs.InputError as error:
         raise typer.BadParameter(str(error)) from error
-    if tally.first_disputes:
-        console.print(report.disputes_table(tally))
-    console.print(report.summary_line(tally), highlight=False)
-    for item in tally.first_malformed[:_SHOWN]:
+    if counts.first_disputes:
+        console.print(report.disputes_table(counts))
+    console.print(report.summary_line(counts), highlight=False)
+    for item in counts.first_malformed[:_SHOWN]:
         console.print(f"{item.where}: {item.reason}", highlight=False, markup=False)
-    console.print(f"Report: {report.write_report(tally, str(file), out)}", highlight=False)
-    if fail_above is not None and (tally.total.rate is None or tally.total.rate > fail_above):
+    console.print(f"Report: {report.write_report(counts, str(file), out)}", highlight=False)
+    if fail_above is not None and (counts.total.rate is None or counts.total.rate > fail_above):
         raise typer.Exit(1)

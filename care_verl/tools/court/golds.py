@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from care_verl.tools.court.case import BothReadings, Case, FirstReading, FirstVerdict, judge
 from care_verl.tools.court.opinion import Opinion
 from care_verl.tools.court.reading import read
 from care_verl.tools.court.rewritings import rewritings
-from care_verl.tools.court.trial import Case, FirstReading, FirstVerdict, Trial, judge
 
 GoldProblem = Callable[[str, str, Sequence[str] | None], str | None]
 
 
-def gold_trials(
+def gold_readings(
     case: Case, first_reading: FirstReading, gold_problem: GoldProblem
-) -> Iterator[Trial]:
-    """Trials of one gold: first whether it can be read at all, then each rewriting against it.
+) -> Iterator[BothReadings]:
+    """Readings of one gold: first whether it can be read at all, then each rewriting against it.
 
     gold_problem: the verifier's check, None for a gold that is fine. A gold that it refuses is not
     rewritten.
@@ -24,7 +24,9 @@ def gold_trials(
     problem = gold_problem(case.gold, case.data_source, case.choices)
     rule = "gold" if problem is None else f"gold refused: {problem}"
     itself = replace(case, response=case.gold, form="itself")
-    yield Trial(itself, FirstVerdict(float(problem is None), case.gold, rule), _readable(case.gold))
+    yield BothReadings(
+        itself, FirstVerdict(float(problem is None), case.gold, rule), _readable(case.gold)
+    )
     if problem is not None:
         return
     for form, text in rewritings(case.gold):

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from care_verl.common.errors import CareVerlError
-from care_verl.tools.court.trial import Case, FirstVerdict
+from care_verl.tools.court.case import Case, FirstVerdict
 
 _BATCH_ROWS = 256
 _OPTIONAL = {"data_source", "extra_info", "pred", "rule"}

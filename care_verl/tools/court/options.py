@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from care_verl.tools.court.comparison import compare_readings
 from care_verl.tools.court.opinion import EXACT, Opinion
+from care_verl.tools.court.plain_text import unwrapped
 from care_verl.tools.court.reading import read
-from care_verl.tools.court.wording import unwrapped
 
 CHART_TOLERANCE = 0.05
 _OPTIONS = "ABCDEFGHIJ"

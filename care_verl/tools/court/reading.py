@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from care_verl.tools.court.cursor import MAX_DEPTH
+from care_verl.tools.court.plain_text import LONGEST, is_wording, mathematical, normal_text
 from care_verl.tools.court.quantity import Quantity, literal, read_quantity
 from care_verl.tools.court.structure import (
     enclosed,
@@ -22,7 +23,6 @@ from care_verl.tools.court.structure import (
 )
 from care_verl.tools.court.symbols import NUMBER_WORDS
 from care_verl.tools.court.tokens import Token, UnreadableError, tokenize
-from care_verl.tools.court.wording import LONGEST, is_wording, mathematical, normal_text
 
 ReadingKind = Literal["quantity", "collection", "relation", "text", "unreadable", "none"]
 _DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}")

@@ -12,94 +12,96 @@ from rich.table import Table
 from rich.text import Text
 
 from care_verl.common.tables import markdown
+from care_verl.tools.court.case import BothReadings
+from care_verl.tools.court.counts import Count, Counts
 from care_verl.tools.court.inputs import Malformed
-from care_verl.tools.court.tally import Count, Tally
-from care_verl.tools.court.trial import Trial
 
 DISPUTES, MALFORMED, REPORT = "disputes.jsonl", "malformed.jsonl", "report.md"
 _WIDTH = 60
 _DOUBTS = 20
 
 
-def write_line(file: TextIO, item: Trial | Malformed) -> None:
+def write_line(file: TextIO, item: BothReadings | Malformed) -> None:
     """One line of `disputes.jsonl` or `malformed.jsonl`."""
     fields = asdict(item) if isinstance(item, Malformed) else _fields(item)
     file.write(json.dumps(fields) + "\n")
 
 
-def write_report(tally: Tally, source: str, folder: Path) -> Path:
+def write_report(counts: Counts, source: str, folder: Path) -> Path:
     """The Markdown report; returns its path."""
     path = folder / REPORT
-    text = "\n".join(_lines(tally, source)) + "\n"
+    text = "\n".join(_lines(counts, source)) + "\n"
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
     return path
 
 
-def disputes_table(tally: Tally) -> Table:
+def disputes_table(counts: Counts) -> Table:
     """The first disputes, one a row."""
     table = Table(
-        title=f"First {len(tally.first_disputes)} of {tally.total.disputed} disputes",
+        title=f"First {len(counts.first_disputes)} of {counts.total.disputed} disputes",
         title_justify="left",
     )
     for column in ("where", "answer", "gold", "verifier", "second reading"):
         table.add_column(column, overflow="fold")
-    for trial in tally.first_disputes:
-        table.add_row(*(Text(cell) for cell in _cells(trial)))
+    for both in counts.first_disputes:
+        table.add_row(*(Text(cell) for cell in _cells(both)))
     return table
 
 
-def summary_line(tally: Tally) -> str:
+def summary_line(counts: Counts) -> str:
     """The counts in one line."""
-    total = tally.total
+    total = counts.total
     return (
         f"{total.judged} judged, both readings can say {total.both}, disputed {_share(total)} "
         f"(possible false positives {total.false_positives}, negatives {total.false_negatives}); "
         f"second reading cannot say {total.cannot_say}, no answer {total.no_answer}, "
-        f"malformed records {tally.malformed}"
+        f"malformed records {counts.malformed}"
     )
 
 
-def _fields(trial: Trial) -> dict[str, object]:
-    case, opinion = trial.case, trial.opinion
+def _fields(both: BothReadings) -> dict[str, object]:
+    case, opinion = both.case, both.opinion
     return {
         "where": case.where,
-        "direction": trial.direction,
+        "direction": both.direction,
         "data_source": case.data_source,
         "form": case.form,
-        "answer": trial.first.answer,
+        "answer": both.first.answer,
         "gold": case.gold,
         "choices": case.choices,
-        "verifier": {"acc": trial.first.acc, "rule": trial.first.rule},
+        "verifier": {"acc": both.first.acc, "rule": both.first.rule},
         "second": None if opinion is None else asdict(opinion),
     }
 
 
-def _lines(tally: Tally, source: str) -> Iterable[str]:
+def _lines(counts: Counts, source: str) -> Iterable[str]:
     yield from ("# Disputed answers", "", f"Source: `{source}`", "")
     yield "Of the judged answers, those in which both readings can say are the base of the rate;"
     yield "its interval is Wilson's, 95 %."
-    yield from ("", *_counts("all", {"all": tally.total}))
-    named = {f"{source} / {rule}": count for (source, rule), count in sorted(tally.by_rule.items())}
+    yield from ("", *_counts("all", {"all": counts.total}))
+    named = {
+        f"{source} / {rule}": count for (source, rule), count in sorted(counts.by_rule.items())
+    }
     yield from ("", "## By data source and rule", "", *_counts("data source / rule", named))
-    if len(tally.by_form) > 1:
-        yield from ("", "## By form of the gold", "", *_counts("form", tally.by_form))
-    if tally.doubts:
+    if len(counts.by_form) > 1:
+        yield from ("", "## By form of the gold", "", *_counts("form", counts.by_form))
+    if counts.doubts:
         yield from ("", "## Why the second reading cannot say", "")
         yield from markdown(
             ("reason", "answers"),
-            ((reason, str(number)) for reason, number in tally.doubts.most_common(_DOUBTS)),
+            ((reason, str(number)) for reason, number in counts.doubts.most_common(_DOUBTS)),
         )
-    if tally.first_disputes:
-        shown = len(tally.first_disputes)
-        yield from ("", f"## First {shown} of {tally.total.disputed} disputes", "")
+    if counts.first_disputes:
+        shown = len(counts.first_disputes)
+        yield from ("", f"## First {shown} of {counts.total.disputed} disputes", "")
         yield from markdown(
             ("where", "answer", "gold", "verifier", "second reading"),
-            (_cells(trial) for trial in tally.first_disputes),
+            (_cells(both) for both in counts.first_disputes),
         )
-    if tally.malformed:
-        shown = len(tally.first_malformed)
-        yield from ("", f"## First {shown} of {tally.malformed} malformed records", "")
-        rows = ((item.where, item.reason) for item in tally.first_malformed)
+    if counts.malformed:
+        shown = len(counts.first_malformed)
+        yield from ("", f"## First {shown} of {counts.malformed} malformed records", "")
+        rows = ((item.where, item.reason) for item in counts.first_malformed)
         yield from markdown(("where", "reason"), rows)
 
 
@@ -139,13 +141,13 @@ def _share(count: Count) -> str:
     return f"{count.disputed} = {count.rate:.2%} [{low:.2%}, {high:.2%}]"
 
 
-def _cells(trial: Trial) -> tuple[str, ...]:
-    opinion = trial.opinion
+def _cells(both: BothReadings) -> tuple[str, ...]:
+    opinion = both.opinion
     return (
-        trial.case.where,
-        _short(trial.first.answer or ""),
-        _short(trial.case.gold),
-        f"{'right' if trial.first.acc else 'wrong'} ({trial.first.rule})",
+        both.case.where,
+        _short(both.first.answer or ""),
+        _short(both.case.gold),
+        f"{'right' if both.first.acc else 'wrong'} ({both.first.rule})",
         "" if opinion is None else f"{opinion.judgement} ({opinion.reason})",
     )
 

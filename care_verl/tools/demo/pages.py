@@ -9,7 +9,7 @@ from care_verl.records.files import FOLDER
 
 def draw_pages(run_dir: Path) -> dict[str, Path]:
     """Write both into the run's folder; a run without a record has its report only."""
-    from care_verl.tools.atlas.selection import Wanted
+    from care_verl.tools.atlas.wanted_groups import Wanted
     from care_verl.tools.atlas.write import PAGE, write_atlas
     from care_verl.tools.report.lines import lines_of
     from care_verl.tools.report.runs import load_run

@@ -9,7 +9,7 @@ import psutil
 import torch
 from omegaconf import DictConfig
 
-from care_verl.platform.selection import has_accelerator_support
+from care_verl.platform.cpu_choice import has_accelerator_support
 from care_verl.tools.doctor.disk import SHARED_MEMORY
 from care_verl.tools.doctor.sizes import Sizes
 

@@ -142,7 +142,7 @@ def _check_runner() -> None:
 
 
 async def _check_engine_client() -> None:
-    from care_verl.rollout.liveness import EngineWatch
+    from care_verl.rollout.engine_watch import EngineWatch
 
     engine = SimpleNamespace(errored=True, engine_core=SimpleNamespace(utility_results={}))
     await EngineWatch(engine, "the doctor").died()

@@ -122,6 +122,6 @@ def _eager() -> dict[str, str]:
 
 
 def _accelerated() -> bool:
-    from care_verl.platform import selection
+    from care_verl.platform import cpu_choice
 
-    return not selection.select()
+    return not cpu_choice.select()

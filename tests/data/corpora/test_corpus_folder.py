@@ -16,7 +16,7 @@ from care_verl.data.corpora import corpus_folder
 from care_verl.data.corpora.cached_rows import generated_rows
 from care_verl.data.corpora.corpus_folder import Job, write_corpus
 from care_verl.data.corpora.report import Report
-from care_verl.data.corpora.units import Dropped, Kept, Unit
+from care_verl.data.corpora.row_outcome import Dropped, Kept, Unit
 
 SCHEMA = pa.schema({"number": pa.int64(), "bytes": pa.binary()})
 FILES = {"train.parquet", "dropped.jsonl", "report.json", "report.md", "manifest.json"}

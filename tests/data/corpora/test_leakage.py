@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from care_verl.data.corpora.fingerprints import image_print, question_key
+from care_verl.data.corpora.fingerprints import image_fingerprint, question_key
 from care_verl.data.corpora.leakage import EvaluationColumns, evaluation_prints, find_matches
 from care_verl.data.corpora.mixture import NEAR_DISTANCE
-from care_verl.data.corpora.row_prints import RowPrint
+from care_verl.data.corpora.row_fingerprints import RowFingerprint
 
 from .samples import drawing, encoded, retouched
 
@@ -30,9 +30,9 @@ def lines(folder: Path, *rows: Any) -> Path:
     return path
 
 
-def row(*numbers: int, question: str = "Find x.") -> RowPrint:
-    prints = tuple(image_print(encoded(drawing(n), "JPEG")) for n in numbers)
-    return RowPrint(Path("f"), 0, "s", "0", question_key(question), "1", None, prints)
+def row(*numbers: int, question: str = "Find x.") -> RowFingerprint:
+    prints = tuple(image_fingerprint(encoded(drawing(n), "JPEG")) for n in numbers)
+    return RowFingerprint(Path("f"), 0, "s", "0", question_key(question), "1", None, prints)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_columns_and_image_forms_that_are_known(tmp_path: Path, cells: dict[str,
     (tmp_path / "pictures" / "1.png").write_bytes(PNG)
     (entry,) = evaluation_prints(parquet(tmp_path, cells), EvaluationColumns())
     assert entry.question == question_key("Find x")
-    assert [image.pixels for image in entry.images] == [image_print(PNG).pixels]
+    assert [image.pixels for image in entry.images] == [image_fingerprint(PNG).pixels]
 
 
 def test_json_lines_with_paths_relative_to_the_file(tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ from PIL import Image, ImageOps
 from care_verl.data.corpora.fingerprints import (
     UnreadableImageError,
     distances,
-    image_print,
+    image_fingerprint,
     question_key,
     stacked,
 )
 from care_verl.data.corpora.look_index import LookIndex
 from care_verl.data.corpora.mixture import NEAR_DISTANCE
 from care_verl.data.corpora.near_duplicates import Duplicate, find_duplicates
-from care_verl.data.corpora.row_prints import RowPrint
+from care_verl.data.corpora.row_fingerprints import RowFingerprint
 
 from .samples import SIZE, drawing, encoded, retouched
 
@@ -29,13 +29,13 @@ def row(
     gold: str = "1",
     choices: tuple[str, ...] | None = None,
     form: str = "PNG",
-) -> RowPrint:
+) -> RowFingerprint:
     numbers = number if isinstance(number, tuple) else (number,)
-    prints = tuple(image_print(encoded(drawing(n), form)) for n in numbers)
-    return RowPrint(Path("f"), 0, "s", "0", question_key(question), gold, choices, prints)
+    prints = tuple(image_fingerprint(encoded(drawing(n), form)) for n in numbers)
+    return RowFingerprint(Path("f"), 0, "s", "0", question_key(question), gold, choices, prints)
 
 
-def found(*rows: RowPrint, distance: int = NEAR_DISTANCE) -> list[tuple[int, int, str]]:
+def found(*rows: RowFingerprint, distance: int = NEAR_DISTANCE) -> list[tuple[int, int, str]]:
     dropped = find_duplicates(rows, distance).dropped
     return [(d.row, d.of, d.kind) for d in dropped.values()]
 
@@ -74,37 +74,37 @@ def test_questions_that_are_not(one: str, other: str) -> None:
 
 def test_pixels_count_not_their_encoding() -> None:
     image = drawing(0)
-    png, bmp = image_print(encoded(image)), image_print(encoded(image, "BMP"))
+    png, bmp = image_fingerprint(encoded(image)), image_fingerprint(encoded(image, "BMP"))
     assert png.pixels == bmp.pixels
-    assert png.pixels != image_print(encoded(image, "JPEG")).pixels
-    assert image_print(encoded(image.convert("RGBA"))).pixels == png.pixels
+    assert png.pixels != image_fingerprint(encoded(image, "JPEG")).pixels
+    assert image_fingerprint(encoded(image.convert("RGBA"))).pixels == png.pixels
 
 
 def test_what_is_transparent_is_white() -> None:
     clear = Image.new("RGBA", SIZE, (0, 0, 0, 0))
     white = Image.new("RGB", SIZE, "white")
-    assert image_print(encoded(clear)).pixels == image_print(encoded(white)).pixels
+    assert image_fingerprint(encoded(clear)).pixels == image_fingerprint(encoded(white)).pixels
 
 
 def test_an_equal_number_of_pixels_in_another_shape_is_another_image() -> None:
     flat, tall = Image.new("RGB", (40, 10), "red"), Image.new("RGB", (10, 40), "red")
-    assert image_print(encoded(flat)).pixels != image_print(encoded(tall)).pixels
+    assert image_fingerprint(encoded(flat)).pixels != image_fingerprint(encoded(tall)).pixels
 
 
 def test_a_damaged_image_is_refused() -> None:
     for data in (b"", b"no image", encoded(drawing(0))[:300]):
         with pytest.raises(UnreadableImageError):
-            image_print(data)
+            image_fingerprint(data)
 
 
 def test_copies_are_near_and_other_drawings_are_far() -> None:
-    looks = stacked([image_print(encoded(drawing(n))).look for n in range(60)])
+    looks = stacked([image_fingerprint(encoded(drawing(n))).look for n in range(60)])
     for number in range(60):
         others = np.delete(looks, number, axis=0)
         assert distances(looks[number], others).min() > NEAR_DISTANCE
         image = drawing(number)
         copies = [image.resize((2 * SIZE[0], 2 * SIZE[1])), ImageOps.autocontrast(image)]
-        prints = [image_print(encoded(copy, "JPEG")).look for copy in copies]
+        prints = [image_fingerprint(encoded(copy, "JPEG")).look for copy in copies]
         assert distances(looks[number], stacked(prints)).max() <= NEAR_DISTANCE
 
 
@@ -146,8 +146,8 @@ def test_golds_that_are_written_differently_agree() -> None:
 
 
 def test_like_images_with_other_golds_stay_and_are_listed() -> None:
-    marked = image_print(encoded(retouched(1)))
-    other = RowPrint(Path("f"), 1, "s", "1", question_key("Find x."), "7", None, (marked,))
+    marked = image_fingerprint(encoded(retouched(1)))
+    other = RowFingerprint(Path("f"), 1, "s", "1", question_key("Find x."), "7", None, (marked,))
     duplicates = find_duplicates([row(1), other], NEAR_DISTANCE)
     assert duplicates.dropped == {}
     (pair,) = duplicates.like
@@ -156,8 +156,8 @@ def test_like_images_with_other_golds_stay_and_are_listed() -> None:
 
 
 def test_a_near_duplicate_is_dropped_for_the_row_with_its_gold() -> None:
-    marked = image_print(encoded(retouched(1)))
-    other = RowPrint(Path("f"), 1, "s", "1", question_key("Find x."), "7", None, (marked,))
+    marked = image_fingerprint(encoded(retouched(1)))
+    other = RowFingerprint(Path("f"), 1, "s", "1", question_key("Find x."), "7", None, (marked,))
     copy = row(1, gold="7", form="JPEG")
     dropped = find_duplicates([row(1), other, copy], NEAR_DISTANCE).dropped
     assert set(dropped) == {2}

@@ -11,8 +11,8 @@ import pytest
 
 from care_verl.data.corpora.chartqa import open_chartqa
 from care_verl.data.corpora.geometry3k import open_geometry3k
+from care_verl.data.corpora.row_outcome import Dropped
 from care_verl.data.corpora.source import ImageUnavailableError, RawRow, Source, SourceError
-from care_verl.data.corpora.units import Dropped
 from care_verl.data.corpora.virl39k import open_virl39k
 
 from .hub_copies import (

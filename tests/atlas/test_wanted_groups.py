@@ -9,8 +9,8 @@ import pytest
 
 from care_verl.records.files import RunRecord
 from care_verl.records.schema import RecordError
-from care_verl.tools.atlas.selection import Choice, Wanted, choose, named
 from care_verl.tools.atlas.suspicion import Suspicion, suspicion
+from care_verl.tools.atlas.wanted_groups import Choice, Wanted, choose, named
 from tests.records.samples import write_consistency_run, write_sample_run
 
 from .made import cut, readable_group, row, text, write_rows

@@ -15,7 +15,7 @@ import pytest
 HOLDER = """
 import multiprocessing, os, sys, tempfile, time
 from multiprocessing.shared_memory import SharedMemory
-from care_verl.rollout.leftovers import EngineLeftovers
+from care_verl.rollout.engine_cleanup import EngineCleanup
 
 def share(pipe):
     memory = SharedMemory(create=True, size=64)
@@ -23,15 +23,15 @@ def share(pipe):
     time.sleep(600)
 
 if __name__ == "__main__":
-    leftovers = EngineLeftovers()
-    leftovers.redirect_temporary_files()
+    cleanup = EngineCleanup()
+    cleanup.redirect_temporary_files()
     here, there = multiprocessing.Pipe()
     child = multiprocessing.get_context("spawn").Process(target=share, args=(there,), daemon=True)
     child.start()
     name = here.recv()
     lock = multiprocessing.get_context("spawn").Lock()
     semaphore = lock._semlock.name
-    leftovers.claim_engine()
+    cleanup.claim_engine()
     made = tempfile.mkdtemp(suffix=" with a space")
     print(made, f"/dev/shm/{name}", f"/dev/shm/sem.{semaphore[1:]}", sep="\\n")
     print(child.pid, flush=True)
@@ -94,12 +94,12 @@ def test_a_process_that_came_to_an_id_of_the_engine_lives_on(tmp_path: Path) -> 
     made.touch()
     alive, engine = (subprocess.Popen(["sleep", "600"]) for _ in range(2))
     told = (
-        f"import psutil\nfrom care_verl.rollout.leftovers import EngineLeftovers, _with_start\n"
+        f"import psutil\nfrom care_verl.rollout.engine_cleanup import EngineCleanup, _with_start\n"
         f"known = _with_start(psutil.Process({engine.pid}))\n"
         f"own = _with_start(psutil.Process({alive.pid})).partition(':')[2]\n"
         f"earlier = str(int(own) - 1)\n"
         f"lines = ['{alive.pid}:' + earlier, '{alive.pid}:ended', known, {str(made)!r}]\n"
-        f"EngineLeftovers()._end_with_us(lines)\n"
+        f"EngineCleanup()._end_with_us(lines)\n"
     )
     try:
         subprocess.run([sys.executable, "-c", told], check=True)
@@ -118,8 +118,9 @@ def test_a_name_like_the_rest_of_a_line_hides_no_start_time(tmp_path: Path) -> N
     odd.symlink_to("/bin/sleep")
     with subprocess.Popen([odd, "600"]) as process:
         told = (
-            "import psutil\nfrom care_verl.rollout.leftovers import EngineLeftovers, _with_start\n"
-            f"EngineLeftovers()._end_with_us([_with_start(psutil.Process({process.pid}))])\n"
+            "import psutil\n"
+            "from care_verl.rollout.engine_cleanup import EngineCleanup, _with_start\n"
+            f"EngineCleanup()._end_with_us([_with_start(psutil.Process({process.pid}))])\n"
         )
         subprocess.run([sys.executable, "-c", told], check=True)
         try:

@@ -8,7 +8,7 @@ from itertools import groupby
 from rich.table import Table
 
 from care_verl.common import tables
-from care_verl.tools.recipes_book.catalogue import Recipe
+from care_verl.tools.recipes.catalogue import Recipe
 
 
 def markdown(recipes: list[Recipe]) -> str:

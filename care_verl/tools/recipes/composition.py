@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from care_verl.tools.recipes_book.catalogue import RecipeError, check_known, is_sft
+from care_verl.tools.recipes.catalogue import RecipeError, check_known, is_sft
 
 RL_CONFIG, SFT_CONFIG = "ppo_trainer", "sft_trainer_engine"
 """verl's own configurations, which the recipes are laid over."""

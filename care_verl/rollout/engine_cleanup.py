@@ -53,7 +53,7 @@ _START_TIME = 19
 """Index of the start time, in clock ticks since boot, among the fields behind the name."""
 
 
-class EngineLeftovers:
+class EngineCleanup:
     """Removes paths, and ends processes, when the process that made it has ended, however."""
 
     def __init__(self) -> None:

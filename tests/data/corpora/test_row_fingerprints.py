@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from care_verl.data.corpora import cached_rows, row_prints
+from care_verl.data.corpora import cached_rows, row_fingerprints
 from care_verl.data.corpora.cached_rows import cache_folder
-from care_verl.data.corpora.fingerprints import ImagePrint, image_print
+from care_verl.data.corpora.fingerprints import ImagePrint, image_fingerprint
 from care_verl.data.corpora.mixture import MixtureSettings, prepare_mixture
 
 from .samples import drawing, encoded, rl_row, write_corpus
@@ -50,7 +50,7 @@ class Looks:
             self.count += 1
         if self.most is not None and self.count > self.most:
             raise KeyboardInterrupt
-        return image_print(data)
+        return image_fingerprint(data)
 
 
 def test_an_interrupted_mixture_goes_on(
@@ -59,12 +59,12 @@ def test_an_interrupted_mixture_goes_on(
     """To the same rows, without looking again at the shards that were done."""
     prepare_mixture(corpora, tmp_path / "straight", MixtureSettings())
     out = tmp_path / "out"
-    monkeypatch.setattr(row_prints, "image_print", Looks(most=ROWS + 150))
+    monkeypatch.setattr(row_fingerprints, "image_fingerprint", Looks(most=ROWS + 150))
     with pytest.raises(KeyboardInterrupt):
         prepare_mixture(corpora, out, MixtureSettings())
     assert not out.exists()
     looks = Looks()
-    monkeypatch.setattr(row_prints, "image_print", looks)
+    monkeypatch.setattr(row_fingerprints, "image_fingerprint", looks)
     prepare_mixture(corpora, out, MixtureSettings())
     assert looks.count == ROWS - SHARD
     straight, resumed = (pq.read_table(f / "train.parquet") for f in (tmp_path / "straight", out))
@@ -99,7 +99,7 @@ def test_killed_while_the_account_is_written(
         process.send_signal(signal.SIGKILL)
     assert not out.exists()
     monkeypatch.setattr(cached_rows, "SHARD_ROWS", 512)
-    monkeypatch.setattr(row_prints, "image_print", Looks(most=0))
+    monkeypatch.setattr(row_fingerprints, "image_fingerprint", Looks(most=0))
     prepare_mixture(corpora, out, MixtureSettings())
     assert pq.read_metadata(out / "train.parquet").num_rows == 2 * ROWS
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -108,19 +108,19 @@ def test_killed_while_the_account_is_written(
 def test_prints_of_changed_files_are_made_anew(
     corpora: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def prints() -> list[row_prints.RowPrint]:
+    def prints() -> list[row_fingerprints.RowFingerprint]:
         return [
             one
             for folder in corpora
             for file in [folder / "train.parquet"]
-            for one in row_prints.row_prints(
-                file, cached_rows.parquet_rows(file, row_prints.RL_SCHEMA.names, tmp_path)
+            for one in row_fingerprints.row_fingerprints(
+                file, cached_rows.parquet_rows(file, row_fingerprints.RL_SCHEMA.names, tmp_path)
             )
         ]
 
     first = prints()
     looks = Looks()
-    monkeypatch.setattr(row_prints, "image_print", looks)
+    monkeypatch.setattr(row_fingerprints, "image_fingerprint", looks)
     again = prints()
     assert looks.count == 0
     assert [(one.row, one.question, one.choices) for one in again] == [

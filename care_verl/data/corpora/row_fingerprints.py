@@ -18,7 +18,7 @@ from care_verl.data.corpora.cached_rows import mapped
 from care_verl.data.corpora.fingerprints import (
     ImagePrint,
     UnreadableImageError,
-    image_print,
+    image_fingerprint,
     question_key,
 )
 from care_verl.data.corpora.report import versions
@@ -38,7 +38,7 @@ _COLUMNS = pa.schema(
 
 
 @dataclass(frozen=True)
-class RowPrint:
+class RowFingerprint:
     """One row: where it stands, and what it is compared by.
 
     question: the key of its question (`question_key`). images: in the row's order.
@@ -99,7 +99,7 @@ def parquet_schema(path: Path) -> pa.Schema:
         raise ValueError(f"{path} is no whole parquet file ({error}). Make it anew.") from error
 
 
-def row_prints(path: Path, rows: datasets.Dataset) -> Iterator[RowPrint]:
+def row_fingerprints(path: Path, rows: datasets.Dataset) -> Iterator[RowFingerprint]:
     """The fingerprint of each row of a prepared corpus, in order; `rows` are those of the file.
 
     Raises ValueError with file and row when an image does not open.
@@ -115,7 +115,7 @@ def image_prints(images: Sequence[bytes], path: Path, row: int) -> tuple[ImagePr
     prints = []
     for number, data in enumerate(images):
         try:
-            prints.append(image_print(data))
+            prints.append(image_fingerprint(data))
         except UnreadableImageError as error:
             raise ValueError(
                 f"{path}, row {row}: image {number} does not open ({error}). "
@@ -137,10 +137,10 @@ def _columns(path: Path, number: int, row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _row_print(path: Path, number: int, cells: Mapping[str, Any]) -> RowPrint:
+def _row_print(path: Path, number: int, cells: Mapping[str, Any]) -> RowFingerprint:
     images = tuple(
         ImagePrint(image["pixels"], np.frombuffer(image["look"], dtype=np.uint64))
         for image in cells["images"]
     )
     choices = None if cells["choices"] is None else tuple(cells["choices"])
-    return RowPrint(path, number, **{**cells, "choices": choices, "images": images})
+    return RowFingerprint(path, number, **{**cells, "choices": choices, "images": images})

@@ -1,4 +1,4 @@
-"""Trials, inputs and counts, with a first reading that is planted."""
+"""Readings, inputs and counts, with a first reading that is planted."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from care_verl.tools.court.golds import gold_trials
-from care_verl.tools.court.hearing import hear
-from care_verl.tools.court.inputs import InputError, Malformed, cases
-from care_verl.tools.court.report import write_report
-from care_verl.tools.court.tally import Tally
-from care_verl.tools.court.trial import (
+from care_verl.tools.court.case import (
+    BothReadings,
     Case,
     FirstReading,
     FirstVerdict,
     TagNames,
-    Trial,
     judge,
     recorded_reading,
 )
+from care_verl.tools.court.counts import Counts
+from care_verl.tools.court.disputes import find_disputes
+from care_verl.tools.court.golds import gold_readings
+from care_verl.tools.court.inputs import InputError, Malformed, cases
+from care_verl.tools.court.report import write_report
 
 CASE = Case("dump.jsonl:1", "", "1/2", "virl39k")
 
@@ -62,20 +62,20 @@ def test_directions(acc: float, answer: str | None, direction: str | None) -> No
 
 
 def test_counts() -> None:
-    tally = Tally()
+    counts = Counts()
     for acc, answer in [(1.0, "0.5"), (1.0, "0.6"), (0.0, "0.5"), (0.0, "\\int 1"), (0.0, None)]:
-        tally.add(judge(CASE, says(acc, answer)))
-    total = tally.total
+        counts.add(judge(CASE, says(acc, answer)))
+    total = counts.total
     assert (total.judged, total.both, total.cannot_say, total.no_answer) == (5, 3, 1, 1)
     assert (total.false_positives, total.false_negatives, total.rate) == (1, 1, 2 / 3)
     assert total.interval == pytest.approx((0.2077, 0.9385), abs=1e-4)
-    assert list(tally.by_rule) == [("virl39k", "planted")]
-    assert sum(tally.doubts.values()) == 1
+    assert list(counts.by_rule) == [("virl39k", "planted")]
+    assert sum(counts.doubts.values()) == 1
 
 
 def test_nothing_judged_has_no_rate() -> None:
-    assert Tally().total.rate is None
-    assert Tally().total.interval is None
+    assert Counts().total.rate is None
+    assert Counts().total.interval is None
 
 
 def test_a_dump_is_read_line_by_line(tmp_path: Path) -> None:
@@ -125,10 +125,10 @@ def test_recorded_verdicts(tmp_path: Path) -> None:
     found = list(cases(file, {}, recorded=True))
     assert [item.where[-1] for item in found if isinstance(item, Malformed)] == ["5", "6"]
     read = recorded_reading(TagNames())
-    trials = [judge(item, read) for item in found if isinstance(item, Case)]
-    assert [trial.first.answer for trial in trials] == ["8", "8", None, None]
-    assert [trial.first.rule for trial in trials] == ["number", *["unknown"] * 3]
-    assert [trial.direction for trial in trials] == ["possible false negative", None, None, None]
+    readings = [judge(item, read) for item in found if isinstance(item, Case)]
+    assert [both.first.answer for both in readings] == ["8", "8", None, None]
+    assert [both.first.rule for both in readings] == ["number", *["unknown"] * 3]
+    assert [both.direction for both in readings] == ["possible false negative", None, None, None]
 
 
 def prepared(path: Path, *golds: str | None) -> Path:
@@ -173,26 +173,26 @@ def test_golds_are_rewritten_and_refused_ones_are_not() -> None:
         answer = (case.response or "").split("<answer>")[1].split("</answer>")[0]
         return FirstVerdict(float("frac" not in answer), answer, "planted")
 
-    trials = list(gold_trials(gold, only_plain, lambda *_: None))
-    assert trials[0].case.form == "itself"
-    disputed = {trial.case.form: trial.direction for trial in trials if trial.direction}
+    readings = list(gold_readings(gold, only_plain, lambda *_: None))
+    assert readings[0].case.form == "itself"
+    disputed = {both.case.form: both.direction for both in readings if both.direction}
     assert disputed == {"LaTeX fraction": "possible false negative"}
-    refused = list(gold_trials(gold, only_plain, lambda *_: "unreadable LaTeX"))
-    assert [trial.direction for trial in refused] == ["possible false negative"]
+    refused = list(gold_readings(gold, only_plain, lambda *_: "unreadable LaTeX"))
+    assert [both.direction for both in refused] == ["possible false negative"]
     assert refused[0].first.rule == "gold refused: unreadable LaTeX"
     unread = Case("train.parquet:row 2", None, "\\int", "virl39k")
-    assert [t.direction for t in gold_trials(unread, only_plain, lambda *_: "bad")] == [None]
+    assert [t.direction for t in gold_readings(unread, only_plain, lambda *_: "bad")] == [None]
 
 
 def test_a_hearing_leaves_its_disputes_and_a_report(tmp_path: Path) -> None:
     strange = Case("a.jsonl:2", "", "a|b\n\ud800", "chartqa")
     items = [CASE, strange, Malformed("a.jsonl:3", "no JSON")]
 
-    def trials(case: Case) -> list[Trial]:
+    def readings(case: Case) -> list[BothReadings]:
         return [judge(case, says(0.0, case.gold))]
 
-    tally = hear(iter(items), trials, tmp_path / "court")
-    report = write_report(tally, "a.jsonl", tmp_path / "court").read_text()
+    counts = find_disputes(iter(items), readings, tmp_path / "court")
+    report = write_report(counts, "a.jsonl", tmp_path / "court").read_text()
     lines = (tmp_path / "court" / "disputes.jsonl").read_text().splitlines()
     disputes = [json.loads(line) for line in lines]
     assert [item["where"] for item in disputes] == ["dump.jsonl:1", "a.jsonl:2"]

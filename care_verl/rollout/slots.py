@@ -29,7 +29,7 @@ class SlotSelection:
     """bool [R], true at these slots; R is the highest of them plus one."""
 
 
-class SlotBank:
+class SlotTable:
     """Slots of the harvest's accumulators, as many as there are requests open at a time.
 
     vLLM moves requests between the rows of its batch and takes preempted ones out of it; a slot

@@ -17,8 +17,8 @@ def list_recipes(
     ] = False,
 ) -> None:
     """All recipes, by what they are about."""
-    from care_verl.tools.recipes_book import listing
-    from care_verl.tools.recipes_book.catalogue import catalogue
+    from care_verl.tools.recipes import listing
+    from care_verl.tools.recipes.catalogue import catalogue
 
     recipes = catalogue()
     if markdown:
@@ -42,8 +42,8 @@ def show(
     """The composed configuration as YAML: what it sets otherwise than verl does by itself."""
     import yaml
 
-    from care_verl.tools.recipes_book.catalogue import RecipeError
-    from care_verl.tools.recipes_book.composition import compose_recipes
+    from care_verl.tools.recipes.catalogue import RecipeError
+    from care_verl.tools.recipes.composition import compose_recipes
 
     try:
         composition = compose_recipes(names.split(","), overrides or [])

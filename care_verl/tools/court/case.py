@@ -44,7 +44,7 @@ FirstReading = Callable[[Case], FirstVerdict]
 
 
 @dataclass(frozen=True)
-class Trial:
+class BothReadings:
     """A case and its two readings; opinion: None without an answer, where only the form counts."""
 
     case: Case
@@ -72,13 +72,13 @@ class TagNames:
     prefilled: bool = False
 
 
-def judge(case: Case, first_reading: FirstReading) -> Trial:
+def judge(case: Case, first_reading: FirstReading) -> BothReadings:
     """Both readings of a case."""
     first = first_reading(case)
     if first.answer is None:
-        return Trial(case, first, None)
+        return BothReadings(case, first, None)
     opinion = second_opinion(first.answer, case.gold, case.data_source, case.choices)
-    return Trial(case, first, opinion)
+    return BothReadings(case, first, opinion)
 
 
 def verifier_reading(tags: TagNames) -> FirstReading:

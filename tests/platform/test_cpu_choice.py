@@ -7,7 +7,7 @@ import os
 import pytest
 import torch
 
-from care_verl.platform import selection, threads
+from care_verl.platform import cpu_choice, threads
 
 
 @pytest.fixture
@@ -25,14 +25,14 @@ def test_a_cpu_build_selects_the_cpu_for_children_too(
     monkeypatch.delenv("VERL_PLATFORM", raising=False)
     if unset is not None:
         monkeypatch.setenv("VERL_PLATFORM", unset)
-    assert selection.select()
+    assert cpu_choice.select()
     assert os.environ["VERL_PLATFORM"] == "cpu"
 
 
 @pytest.mark.usefixtures("cpu_build")
 def test_another_choice_prevails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VERL_PLATFORM", "nvidia")
-    assert not selection.select()
+    assert not cpu_choice.select()
     assert os.environ["VERL_PLATFORM"] == "nvidia"
 
 
@@ -50,14 +50,14 @@ def test_a_build_for_an_accelerator_is_left_to_verl(
 ) -> None:
     monkeypatch.delenv("VERL_PLATFORM", raising=False)
     monkeypatch.setattr(owner, name, value)
-    assert not selection.select()
+    assert not cpu_choice.select()
     assert "VERL_PLATFORM" not in os.environ
 
 
 def test_the_cpu_can_be_asked_for_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VERL_PLATFORM", "CPU")
     monkeypatch.setattr(torch.version, "cuda", "13.0")
-    assert selection.select()
+    assert cpu_choice.select()
 
 
 def test_a_wait_policy_of_the_user_prevails(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
+from care_verl.tools.court.case import BothReadings
 from care_verl.tools.court.inputs import Malformed
-from care_verl.tools.court.trial import Trial
 from care_verl.tools.statistics import wilson
 
 KEPT = 20
@@ -14,7 +14,7 @@ KEPT = 20
 
 @dataclass
 class Count:
-    """Trials of one kind. both: those in which both readings can say."""
+    """Readings of one kind. both: those in which both readings can say."""
 
     judged: int = 0
     both: int = 0
@@ -38,36 +38,36 @@ class Count:
         """95 % Wilson interval of the rate."""
         return wilson(self.disputed, self.both) if self.both else None
 
-    def add(self, trial: Trial) -> None:
+    def add(self, both: BothReadings) -> None:
         self.judged += 1
-        self.no_answer += trial.opinion is None
-        unsure = trial.opinion is not None and trial.opinion.judgement == "cannot_say"
+        self.no_answer += both.opinion is None
+        unsure = both.opinion is not None and both.opinion.judgement == "cannot_say"
         self.cannot_say += unsure
-        self.both += trial.opinion is not None and not unsure
-        self.false_positives += trial.direction == "possible false positive"
-        self.false_negatives += trial.direction == "possible false negative"
+        self.both += both.opinion is not None and not unsure
+        self.false_positives += both.direction == "possible false positive"
+        self.false_negatives += both.direction == "possible false negative"
 
 
 @dataclass
-class Tally:
+class Counts:
     """Counts in all, by data source and rule, and by form; the first disputes and bad records."""
 
     total: Count = field(default_factory=Count)
     by_rule: dict[tuple[str, str], Count] = field(default_factory=lambda: defaultdict(Count))
     by_form: dict[str, Count] = field(default_factory=lambda: defaultdict(Count))
     doubts: Counter[str] = field(default_factory=Counter)
-    first_disputes: list[Trial] = field(default_factory=list)
+    first_disputes: list[BothReadings] = field(default_factory=list)
     malformed: int = 0
     first_malformed: list[Malformed] = field(default_factory=list)
 
-    def add(self, trial: Trial) -> None:
-        self.total.add(trial)
-        self.by_rule[trial.case.data_source or "unknown", trial.first.rule].add(trial)
-        self.by_form[trial.case.form].add(trial)
-        if trial.opinion is not None and trial.opinion.judgement == "cannot_say":
-            self.doubts[trial.opinion.reason] += 1
-        if trial.direction and len(self.first_disputes) < KEPT:
-            self.first_disputes.append(trial)
+    def add(self, both: BothReadings) -> None:
+        self.total.add(both)
+        self.by_rule[both.case.data_source or "unknown", both.first.rule].add(both)
+        self.by_form[both.case.form].add(both)
+        if both.opinion is not None and both.opinion.judgement == "cannot_say":
+            self.doubts[both.opinion.reason] += 1
+        if both.direction and len(self.first_disputes) < KEPT:
+            self.first_disputes.append(both)
 
     def add_malformed(self, malformed: Malformed) -> None:
         self.malformed += 1

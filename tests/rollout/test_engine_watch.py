@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from care_verl.rollout.liveness import EngineWatch, RolloutEngineDiedError
+from care_verl.rollout.engine_watch import EngineWatch, RolloutEngineDiedError
 
 REASON = "vLLM engine of replica 3 died"
 
