@@ -146,6 +146,6 @@ def register_recipes(module: ModuleType) -> None:
     """Put the shipped recipes on Hydra's search path."""
     from hydra.core.plugins import Plugins
 
-    from care_verl.training.recipes import RecipeSearchPath
+    from care_verl.training.recipe_search_path import RecipeSearchPath
 
     Plugins.instance().register(RecipeSearchPath)

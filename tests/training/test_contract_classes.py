@@ -24,7 +24,7 @@ from care_verl.platform.actor_classes import plain_class
 from care_verl.training.care import agent_loop, trainer, worker
 from care_verl.training.care.policy_loss import care_policy_loss
 from care_verl.training.care.wiring import POLICY_LOSS, TRAINER_MODE
-from care_verl.training.recipes import RecipeSearchPath
+from care_verl.training.recipe_search_path import RecipeSearchPath
 from care_verl.training.reward_manager import CareRewardManager
 from care_verl.training.run import agent_loop as run_agent_loop
 from care_verl.training.run import worker as run_worker

@@ -5,13 +5,13 @@ A row leaks when an image of it looks like one of an evaluation row *and* the qu
 used again with other questions, and a model that has seen the chart has not seen the answer.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from care_verl.common.jsonl import Malformed, json_objects
 from care_verl.data.corpora.cached_rows import streamed_rows
 from care_verl.data.corpora.fingerprints import ImagePrint, question_key, stacked
 from care_verl.data.corpora.look_index import LookIndex
@@ -114,15 +114,10 @@ def _rows(path: Path, names: Sequence[str]) -> Iterator[tuple[int, Mapping[str, 
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines):
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path}, row {number}: no JSON ({error})") from error
-            if not isinstance(row, dict):
-                raise ValueError(f"{path}, row {number}: expected a JSON object, found {line[:40]}")
-            yield number, row
+    for number, line in enumerate(json_objects(path)):
+        if isinstance(line, Malformed):
+            raise ValueError(f"{line.where}: {line.reason}")
+        yield number, line[1]
 
 
 def _image_columns(path: Path, names: Sequence[str], asked: str | None) -> list[str]:

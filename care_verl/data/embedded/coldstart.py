@@ -12,8 +12,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from rich.progress import Progress
 
+from care_verl.common.children import logged_run
 from care_verl.common.files import all_or_nothing
-from care_verl.data.embedded.logged_run import logged_run
 from care_verl.data.embedded.prepare import EmbeddedPaths, prepare_embedded
 from care_verl.data.embedded.sft_command import (
     BATCH_ROWS,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from care_verl.common.children import logged_run
 from care_verl.data.embedded.coldstart import cold_start, prepare_embedded
-from care_verl.data.embedded.logged_run import logged_run
 
 SEED = 0
 TRAIN_CHARTS, TEST_CHARTS = 256, 16

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
+from care_verl.common.jsonl import Malformed
 from care_verl.tools.court.case import BothReadings
-from care_verl.tools.court.inputs import Malformed
 from care_verl.tools.statistics import wilson
 
 KEPT = 20

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from care_verl import verifier
+from care_verl.common.jsonl import Malformed
 from care_verl.tools.court.case import (
     BothReadings,
     Case,
@@ -16,7 +17,6 @@ from care_verl.tools.court.case import (
 )
 from care_verl.tools.court.counts import Counts
 from care_verl.tools.court.golds import gold_readings
-from care_verl.tools.court.inputs import Malformed
 from care_verl.tools.court.report import DISPUTES, MALFORMED, write_line
 
 Readings = Callable[[Case], Iterable[BothReadings]]

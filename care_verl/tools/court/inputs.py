@@ -6,7 +6,6 @@ and `uid`; a validation dump also has what the reward reports, such as `acc`, `p
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from care_verl.common.errors import CareVerlError
+from care_verl.common.jsonl import Malformed, json_objects
 from care_verl.tools.court.case import Case, FirstVerdict
 
 _BATCH_ROWS = 256
@@ -45,14 +45,6 @@ class Columns:
             )
 
 
-@dataclass(frozen=True)
-class Malformed:
-    """A record that could not be used, and why."""
-
-    where: str
-    reason: str
-
-
 def cases(path: Path, keys: Mapping[str, str], recorded: bool) -> Iterator[Case | Malformed]:
     """The cases of a file, or of a folder's files by step.
 
@@ -64,8 +56,12 @@ def cases(path: Path, keys: Mapping[str, str], recorded: bool) -> Iterator[Case 
     """
     for file in _files(path):
         columns = Columns(**{**_usual(file), **keys}, recorded=recorded)
-        records = _parquet(file, columns) if file.suffix == ".parquet" else _json_lines(file)
-        for where, record in records:
+        records = _parquet(file, columns) if file.suffix == ".parquet" else json_objects(file)
+        for item in records:
+            if isinstance(item, Malformed):
+                yield item
+                continue
+            where, record = item
             try:
                 yield _case(where, record, columns)
             except _UnusableError as reason:
@@ -91,14 +87,7 @@ class _UnusableError(CareVerlError, ValueError):
     """Why a record cannot be used."""
 
 
-def _json_lines(file: Path) -> Iterator[tuple[str, Any]]:
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield f"{file}:{number}", line
-
-
-def _parquet(file: Path, columns: Columns) -> Iterator[tuple[str, Any]]:
+def _parquet(file: Path, columns: Columns) -> Iterator[tuple[str, dict[str, Any]]]:
     with pq.ParquetFile(file) as table:
         names = table.schema_arrow.names
         needed = {columns.gold.split(".")[0]} | _head(columns.response)
@@ -119,9 +108,7 @@ def _head(key: str | None) -> set[str]:
     return set() if key is None else {key.split(".")[0]}
 
 
-def _case(where: str, record: Any, columns: Columns) -> Case:
-    if isinstance(record, bytes):
-        record = _parsed(record)
+def _case(where: str, record: dict[str, Any], columns: Columns) -> Case:
     gold = _at(record, columns.gold)
     if isinstance(gold, bool) or not isinstance(gold, str | int | float):
         raise _UnusableError(f"{columns.gold} is a {type(gold).__name__}, expected a text")
@@ -138,16 +125,6 @@ def _case(where: str, record: Any, columns: Columns) -> Case:
         choices=tuple(str(choice) for choice in choices) if choices else None,
         recorded=_recorded(record) if columns.recorded else None,
     )
-
-
-def _parsed(line: bytes) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise _UnusableError(f"no JSON: {type(error).__name__}") from error
-    if not isinstance(record, dict):
-        raise _UnusableError(f"a JSON {type(record).__name__}, expected an object")
-    return record
 
 
 def _at(record: Mapping[str, Any], key: str) -> Any:

@@ -11,10 +11,10 @@ from typing import TextIO
 from rich.table import Table
 from rich.text import Text
 
+from care_verl.common.jsonl import Malformed
 from care_verl.common.tables import markdown
 from care_verl.tools.court.case import BothReadings
 from care_verl.tools.court.counts import Count, Counts
-from care_verl.tools.court.inputs import Malformed
 
 DISPUTES, MALFORMED, REPORT = "disputes.jsonl", "malformed.jsonl", "report.md"
 _WIDTH = 60

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.progress import Progress, TaskID
 
-from care_verl.data.embedded.logged_run import logged_run
+from care_verl.common.children import logged_run
 from care_verl.tools.demo.run_log import RunLog
 
 

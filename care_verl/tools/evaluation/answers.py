@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from care_verl.common.errors import CareVerlError
+from care_verl.common.jsonl import Malformed, json_objects
 
 ENTRY = "care"
 """Name of our entry in a line: a list of answers, one for each response, without their row."""
@@ -68,7 +69,7 @@ def read_answers(path: Path) -> list[Answer]:
 
     Raises AnswersError when a line is not JSON, or does not come from a task of ours.
     """
-    answers = [answer for number, line in _lines(path) for answer in _answers(path, number, line)]
+    answers = [answer for where, line in _lines(path) for answer in _answers(where, line)]
     return sorted(answers, key=lambda answer: (answer.row, answer.sample))
 
 
@@ -85,32 +86,30 @@ def write_answers(answers: Sequence[Answer], path: Path) -> None:
 
 def load_answers(path: Path) -> list[Answer]:
     """What `write_answers` wrote. Raises AnswersError for anything else."""
-    return [_answer(path, number, line) for number, line in _lines(path)]
+    return [_answer(where, line) for where, line in _lines(path)]
 
 
-def _lines(path: Path) -> Iterator[tuple[int, Any]]:
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                yield number, json.loads(line)
-            except ValueError as error:
-                raise AnswersError(f"{path}, line {number}: no JSON ({error})") from error
+def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for line in json_objects(path):
+        if isinstance(line, Malformed):
+            raise AnswersError(f"{line.where}: {line.reason}")
+        yield line
 
 
-def _answers(path: Path, number: int, line: Any) -> Iterator[Answer]:
-    found = line.get(ENTRY) if isinstance(line, dict) else None
+def _answers(where: str, line: dict[str, Any]) -> Iterator[Answer]:
+    found = line.get(ENTRY)
     if not isinstance(found, list) or not found or not isinstance(line.get("doc_id"), int):
         raise AnswersError(
-            f"{path}, line {number}: no entry {ENTRY!r}; expected a per-sample file of a task "
+            f"{where}: no entry {ENTRY!r}; expected a per-sample file of a task "
             "whose name begins with care_"
         )
     for entry in found:
         row = {"row": line["doc_id"]} if isinstance(entry, dict) else {}
-        yield _answer(path, number, {**entry, **row})
+        yield _answer(where, {**entry, **row})
 
 
-def _answer(path: Path, number: int, entry: Any) -> Answer:
+def _answer(where: str, entry: Any) -> Answer:
     if not isinstance(entry, dict) or set(entry) - _FORMER != _NAMES:
         found = sorted(entry) if isinstance(entry, dict) else type(entry).__name__
-        raise AnswersError(f"{path}, line {number}: {found}; expected {sorted(_NAMES)}")
+        raise AnswersError(f"{where}: {found}; expected {sorted(_NAMES)}")
     return Answer(**{name: entry[name] for name in _NAMES})

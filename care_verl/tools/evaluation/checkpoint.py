@@ -8,7 +8,6 @@ own merger, into `merged` beside them, once.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -16,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from care_verl.common.children import run, tail
 from care_verl.common.errors import CareVerlError
 from care_verl.common.files import all_or_nothing, write_text
-from care_verl.tools.evaluation.child import run, tail
+from care_verl.common.hub import is_hub_id
 from care_verl.training.checkpointing.manifest import EXPORT, MANIFEST, UNFINISHED
 
 MERGED = "merged"
 _RECORD = "merged_from.json"
 _SHARDING = "fsdp_config.json"
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _INDEX = "model.safetensors.index.json"
 _WEIGHTS = "model.safetensors"
 _TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json")
@@ -60,7 +59,7 @@ def located(source: str) -> Model:
     """
     path = Path(source).expanduser()
     if not path.exists():
-        if _HUB_ID.fullmatch(source):
+        if is_hub_id(source):
             return Model(source, source)
         raise UnusableCheckpointError(
             f"{source}: no such folder, and no hub id; expected a checkpoint of verl "

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from care_verl.common.errors import CareVerlError
+from care_verl.common.hub import HubError, fetched
 from care_verl.tools.evaluation.benchmarks import Benchmark
 
 FOLDER = "CARE_VERL_BENCHMARKS"
@@ -70,24 +71,12 @@ def _matching(folder: Path, benchmark: Benchmark) -> list[Path]:
 
 
 def _fetched(benchmark: Benchmark) -> Path:
-    # Slow to import, and needed only for what is not in a folder of the user's.
-    import httpx
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
     if benchmark.dataset is None:
         raise DataError(f"The {benchmark.name} benchmark's file is not there. {_advice(benchmark)}")
     try:
-        found = snapshot_download(
-            benchmark.dataset, repo_type="dataset", allow_patterns=list(benchmark.files)
-        )
-    except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError) as error:
-        reason = (str(error).splitlines() or ["no details"])[0]
-        raise DataError(
-            f"{benchmark.dataset} cannot be fetched from the hub ({type(error).__name__}: "
-            f"{reason}). {_advice(benchmark)}"
-        ) from error
-    return Path(found)
+        return fetched(benchmark.dataset, benchmark.files)
+    except HubError as error:
+        raise DataError(f"{error}. {_advice(benchmark)}") from error
 
 
 def _advice(benchmark: Benchmark) -> str:

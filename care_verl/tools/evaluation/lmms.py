@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from care_verl.common.children import tail
 from care_verl.common.errors import CareVerlError
 from care_verl.tools.evaluation.answers import Answer, read_answers
-from care_verl.tools.evaluation.child import tail
 from care_verl.tools.evaluation.decoding import Decoding
 from care_verl.tools.evaluation.environment import tasks_folder
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from care_verl.common.children import run
 from care_verl.tools.evaluation import backends, lmms
 from care_verl.tools.evaluation.answers import Answer
 from care_verl.tools.evaluation.cells import Cell
 from care_verl.tools.evaluation.checkpoint import Model, merged
-from care_verl.tools.evaluation.child import run
 from care_verl.tools.evaluation.choices import Backend
 from care_verl.tools.evaluation.display import Display
 from care_verl.tools.evaluation.request import Request

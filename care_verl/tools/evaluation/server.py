@@ -15,9 +15,9 @@ from pathlib import Path
 
 import httpx
 
+from care_verl.common.children import child, tail
 from care_verl.common.errors import CareVerlError
 from care_verl.tools.evaluation import backends
-from care_verl.tools.evaluation.child import child, tail
 from care_verl.tools.evaluation.choices import Backend
 
 SERVE = [sys.executable, "-m", "care_verl.tools.evaluation.serve", "serve"]

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from care_verl.common.errors import CareVerlError
-from care_verl.tools.replay.rollouts import Malformed, RawRow, Reading, ReplayError, Rollout
+from care_verl.common.jsonl import Malformed
+from care_verl.tools.replay.rollouts import RawRow, Reading, ReplayError, Rollout
 from care_verl.tools.replay.texts import measured
 
 ACCURACY = ("acc", "accuracy", "accuracy_reward", "MathAccuracy")

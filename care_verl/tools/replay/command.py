@@ -60,11 +60,12 @@ def replay(
     ),
 ) -> None:
     """Compute what GRPO, DAPO, GRPO-CARE and CARE make of the same rollouts."""
+    from care_verl.common.jsonl import Malformed
     from care_verl.grammar import TagSpec
     from care_verl.tools.replay import figure, report
     from care_verl.tools.replay.comparison import Changes, compare
     from care_verl.tools.replay.readers import FORMATS, read
-    from care_verl.tools.replay.rollouts import Malformed, Reading
+    from care_verl.tools.replay.rollouts import Reading
 
     if form not in ("auto", *FORMATS):
         raise typer.BadParameter(f"{form!r} is none of auto, {', '.join(FORMATS)}")

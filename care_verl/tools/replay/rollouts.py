@@ -10,19 +10,12 @@ from care_verl.algorithm import CareConfig
 from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.algorithm.groups import ORIGINAL
 from care_verl.common.errors import CareVerlError
+from care_verl.common.jsonl import Malformed
 from care_verl.grammar import TagSpec
 
 
 class ReplayError(CareVerlError, ValueError):
     """A file that cannot be replayed as asked; the message says what to change."""
-
-
-@dataclass(frozen=True)
-class Malformed:
-    """A row, line or file that could not be used, and why. where: file and line or row."""
-
-    where: str
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -97,10 +97,10 @@ def test_a_line_that_is_no_object_or_lacks_a_key_is_named(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match=r"row 1: no 'image'; it has question"):
         list(evaluation_prints(path, EvaluationColumns()))
     path = lines(tmp_path, {"question": "a", "image": None}, [1])
-    with pytest.raises(ValueError, match="row 1: expected a JSON object"):
+    with pytest.raises(ValueError, match=r"eval.jsonl:2: a JSON list, expected an object"):
         list(evaluation_prints(path, EvaluationColumns()))
     path.write_text('{"question": "a", "image": null}\n{"question"\n')
-    with pytest.raises(ValueError, match="row 1: no JSON"):
+    with pytest.raises(ValueError, match=r"eval.jsonl:2: no JSON"):
         list(evaluation_prints(path, EvaluationColumns()))
     (tmp_path / "eval.csv").write_text("")
     with pytest.raises(ValueError, match=r"\.parquet or \.jsonl"):

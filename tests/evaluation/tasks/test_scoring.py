@@ -177,7 +177,7 @@ def test_answers_survive_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"doc_id": 0', "line 1: no JSON"),
+        ('{"doc_id": 0', "samples.jsonl:1: no JSON"),
         ('{"doc_id": 0, "acc_score": 1}', "no entry 'care'; expected a per-sample file of a task"),
         ('{"doc_id": 0, "care": [{"acc": 1}]}', r"\['acc', 'row'\]; expected \['acc', 'answer'"),
     ],

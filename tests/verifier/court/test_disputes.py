@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from care_verl.common.jsonl import Malformed
 from care_verl.tools.court.case import (
     BothReadings,
     Case,
@@ -21,7 +22,7 @@ from care_verl.tools.court.case import (
 from care_verl.tools.court.counts import Counts
 from care_verl.tools.court.disputes import find_disputes
 from care_verl.tools.court.golds import gold_readings
-from care_verl.tools.court.inputs import InputError, Malformed, cases
+from care_verl.tools.court.inputs import InputError, cases
 from care_verl.tools.court.report import write_report
 
 CASE = Case("dump.jsonl:1", "", "1/2", "virl39k")

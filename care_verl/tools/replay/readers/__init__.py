@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from care_verl.common.jsonl import Malformed
 from care_verl.tools.replay.columns import rollouts_of
 from care_verl.tools.replay.readers import care, swift, trl, verl
-from care_verl.tools.replay.rollouts import Dump, Malformed, RawRow, Reading, ReplayError, Rollout
+from care_verl.tools.replay.rollouts import Dump, RawRow, Reading, ReplayError, Rollout
 
 
 class Reader(Protocol):

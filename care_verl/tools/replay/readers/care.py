@@ -14,12 +14,13 @@ from typing import Any
 from care_verl.algorithm import CareConfig
 from care_verl.algorithm.consistency_config import GrpoCareConfig
 from care_verl.algorithm.groups import ORIGINAL
+from care_verl.common.jsonl import Malformed
 from care_verl.methods import METHODS, method_of_row
 from care_verl.records.files import FOLDER, RunRecord, StepRecord
 from care_verl.records.schema import RecordError
 from care_verl.tools.replay.columns import UnusableError, likelihood, number
 from care_verl.tools.replay.readers.lines import NO_READING, column_names
-from care_verl.tools.replay.rollouts import Dump, Malformed, Reading, Recorded, ReplayError, Rollout
+from care_verl.tools.replay.rollouts import Dump, Reading, Recorded, ReplayError, Rollout
 from care_verl.tools.replay.texts import measured
 
 EXPECTED = "folder of step_NNNNNN.parquet, its parent, or one such file"

@@ -1,43 +1,25 @@
-"""JSON lines and Parquet rows with their places; what cannot be read is told, never guessed."""
+"""What the readers of dumps share: columns, texts, advantages, generations logged twice."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from care_verl.tools.replay.rollouts import Malformed, RawRow
+from care_verl.common.jsonl import Malformed, json_objects
+from care_verl.tools.replay.rollouts import RawRow
 
 NO_READING = (pa.ArrowException, OSError)
 """What pyarrow raises for a file that is cut short or is no Parquet."""
 
 
-def json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]] | Malformed]:
-    """The objects of a file of JSON lines, each with `file:line`."""
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield _parsed(f"{file}:{number}", line)
-
-
-def _parsed(where: str, line: bytes) -> tuple[str, dict[str, Any]] | Malformed:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return Malformed(where, f"no JSON: {error}")
-    if not isinstance(record, dict):
-        return Malformed(where, f"a JSON {type(record).__name__}, expected an object")
-    return where, record
-
-
 def first_object(file: Path) -> dict[str, Any]:
     """The first line of a file that is a JSON object; empty where there is none."""
-    for line in json_lines(file):
+    for line in json_objects(file):
         if not isinstance(line, Malformed):
             return line[1]
     return {}

@@ -13,15 +13,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from care_verl.common.jsonl import Malformed, json_objects
 from care_verl.tools.replay.readers.lines import (
     advantage_of,
     between,
     first_object,
-    json_lines,
     text_problem,
     without_repeats,
 )
-from care_verl.tools.replay.rollouts import Malformed, RawRow
+from care_verl.tools.replay.rollouts import RawRow
 
 EXPECTED = "completions.jsonl, or a folder with it, with prompt and completion"
 GROUPS = "Groups: rows of one step with the same prompt and, where there is one, solution."
@@ -47,7 +47,7 @@ def rows(files: list[Path]) -> tuple[list[RawRow], list[Malformed]]:
     places: list[str] = []
     malformed: list[Malformed] = []
     for file in files:
-        for line in json_lines(file):
+        for line in json_objects(file):
             if isinstance(line, Malformed):
                 malformed.append(line)
                 continue

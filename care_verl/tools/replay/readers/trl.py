@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from care_verl.common.jsonl import Malformed
 from care_verl.tools.replay.readers.lines import (
     NO_READING,
     advantage_of,
@@ -22,7 +23,7 @@ from care_verl.tools.replay.readers.lines import (
     text_problem,
     without_repeats,
 )
-from care_verl.tools.replay.rollouts import Malformed, RawRow
+from care_verl.tools.replay.rollouts import RawRow
 
 EXPECTED = "folder of completions_N.parquet, or one such file, with prompt and completion"
 GROUPS = "Groups: rows of one step with the same prompt."

@@ -13,14 +13,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+from care_verl.common.jsonl import Malformed, json_objects
 from care_verl.tools.replay.columns import UnusableError, likelihood
 from care_verl.tools.replay.readers.lines import (
     advantage_of,
     first_object,
-    json_lines,
     text_problem,
 )
-from care_verl.tools.replay.rollouts import Malformed, RawRow
+from care_verl.tools.replay.rollouts import RawRow
 
 EXPECTED = "folder of N.jsonl, or one such file, with input, output and score"
 GROUPS = (
@@ -50,7 +50,7 @@ def rows(files: list[Path]) -> tuple[list[RawRow], list[Malformed]]:
     found: list[tuple[RawRow, tuple[str, str] | None]] = []
     malformed: list[Malformed] = []
     for file in files:
-        for line in json_lines(file):
+        for line in json_objects(file):
             if isinstance(line, Malformed):
                 malformed.append(line)
                 continue

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from care_verl.tools.evaluation import leash
-from care_verl.tools.evaluation.child import child, run, tail
+from care_verl.common import child_guard
+from care_verl.common.children import CommandFailedError, child, logged_run, run, tail
 
 LONG = 60.0
 
@@ -56,6 +56,14 @@ def test_a_signal_is_told_as_shells_do(tmp_path: Path) -> None:
     assert run(shell("kill -9 $$"), tmp_path / "log", {}) == 128 + 9
 
 
+def test_a_failure_shows_the_end_of_the_output(tmp_path: Path) -> None:
+    with pytest.raises(CommandFailedError) as error:
+        logged_run(shell("echo why; exit 3"), tmp_path / "log", {})
+    first, *_, last = str(error.value).splitlines()
+    assert first.startswith("status 3 from: sh -c")
+    assert last == "why"
+
+
 def test_an_error_while_it_runs_ends_it_and_its_children(tmp_path: Path) -> None:
     written = tmp_path / "pids"
 
@@ -78,11 +86,11 @@ def test_what_a_command_leaves_behind_is_ended(tmp_path: Path) -> None:
 def test_one_that_ignores_sigterm_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The leash has the grace written in its file: a copy of it with another one."""
-    short = tmp_path / "leash.py"
-    source = Path(leash.__file__).read_text()
+    """The guard has the grace written in its file: a copy of it with another one."""
+    short = tmp_path / "child_guard.py"
+    source = Path(child_guard.__file__).read_text()
     short.write_text(source.replace("GRACE_SECONDS = 20.0", "GRACE_SECONDS = 0.5"))
-    monkeypatch.setattr(leash, "__file__", str(short))
+    monkeypatch.setattr(child_guard, "__file__", str(short))
     written = tmp_path / "pid"
     script = f"trap '' TERM; echo $$ > {written}; while true; do sleep 0.1; done"
     with child(shell(script), tmp_path / "log", {}):
@@ -95,7 +103,7 @@ def test_killed_the_caller_leaves_nothing(tmp_path: Path) -> None:
     written = tmp_path / "pid"
     code = f"""
 from pathlib import Path
-from care_verl.tools.evaluation.child import run
+from care_verl.common.children import run
 run(["sh", "-c", "echo $$ > {written}; sleep 1000"], Path("{tmp_path / "log"}"), {{}})
 """
     caller = subprocess.Popen([sys.executable, "-c", code])

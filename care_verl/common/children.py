@@ -10,10 +10,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from care_verl.tools.evaluation import leash
+from care_verl.common import child_guard
+from care_verl.common.errors import CareVerlError
 
 _POLL_SECONDS = 0.5
-_TAIL_LINES = 30
+_TAIL_LINES = 40
+
+
+class CommandFailedError(CareVerlError, RuntimeError):
+    """A command ended with an error; the message holds the end of its output."""
 
 
 @contextmanager
@@ -27,7 +32,7 @@ def child(
     """
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-I", leash.__file__, *command],
+            [sys.executable, "-I", child_guard.__file__, *command],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -55,6 +60,22 @@ def run(
             time.sleep(_POLL_SECONDS)
     watch()
     return process.returncode
+
+
+def logged_run(
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str],
+    watch: Callable[[], None] = lambda: None,
+) -> None:
+    """Run `command` to its end, as `run` does.
+
+    Raises CommandFailedError when its exit status is not 0.
+    """
+    status = run(command, log, environment, watch)
+    if status != 0:
+        head = f"status {status} from: {' '.join(command)}"
+        raise CommandFailedError("\n".join([head, f"The end of {log}:", tail(log)]))
 
 
 def tail(log: Path, lines: int = _TAIL_LINES) -> str:

@@ -1,6 +1,6 @@
 """A command that ends with whoever started it, whatever ended that one.
 
-    python -I leash.py COMMAND ...
+    python -I child_guard.py COMMAND ...
 
 Standard input is a pipe that its caller holds open. When the pipe ends, because the caller closed
 it or is gone, the command's whole process group is asked to end, and then made to. So it is when
