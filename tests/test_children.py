@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,35 +13,11 @@ import pytest
 from care_verl.common import child_guard
 from care_verl.common.children import CommandFailedError, child, logged_run, run, tail
 
-LONG = 60.0
+from .waiting import eventually, gone, pids
 
 
 def shell(script: str) -> list[str]:
     return ["sh", "-c", script]
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended; one that nobody waited for has."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return True
-    return state == "Z"
-
-
-def eventually(holds: Callable[[], bool], seconds: float = LONG) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if holds():
-            return True
-        time.sleep(0.05)
-    return False
-
-
-def pids(path: Path, count: int = 1) -> list[int]:
-    """Process ids that a script wrote, when all are there."""
-    assert eventually(lambda: path.exists() and len(path.read_text().split()) == count)
-    return [int(word) for word in path.read_text().split()]
 
 
 def test_status_and_output(tmp_path: Path) -> None:

@@ -162,11 +162,12 @@ def _options(
     limit: int | None,
     seed: int,
 ) -> Options:
-    from care_verl.data.corpora.limits import Limits, Tags
+    from care_verl.data.corpora.limits import Limits
     from care_verl.data.corpora.preparation import Options
+    from care_verl.grammar import TagSpec
 
     limits = Limits(min_pixels, max_pixels, max_prompt_tokens)
-    return Options(limits, Tags(think_tag, answer_tag), model, limit, seed)
+    return Options(limits, TagSpec(think_tag, answer_tag), model, limit, seed)
 
 
 @prepare.command()
@@ -229,13 +230,14 @@ def vision_r1_cold(
 ) -> None:
     """Prepare Vision-R1-cold for the supervised cold start."""
     from care_verl.data.corpora.cold_start_preparation import prepare_vision_r1_cold
-    from care_verl.data.corpora.limits import Limits, Tags
+    from care_verl.data.corpora.limits import Limits
     from care_verl.data.corpora.token_count import TokenCounter
     from care_verl.data.corpora.vision_r1_cold import ColdStartChecks, open_vision_r1_cold
+    from care_verl.grammar import TagSpec
 
     with explained():
         limits = Limits(min_pixels, max_pixels, max_tokens)
-        tags = Tags(think_tag, answer_tag)
+        tags = TagSpec(think_tag, answer_tag)
         corpus = open_vision_r1_cold(folder, llava_cot_images, mulberry_images)
         counter = TokenCounter(model) if model else None
         checks = ColdStartChecks(limits, tags, counter, keep_mathvision)

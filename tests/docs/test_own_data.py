@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from care_verl.data.columns import IMAGE_PLACEHOLDER
-from care_verl.data.corpora.limits import Tags
 from care_verl.data.corpora.prompt import prompt_text
 from care_verl.data.corpora.schema import RL_SCHEMA
+from care_verl.grammar import TagSpec
 
 from .pages import DOCS, Page
 
@@ -34,7 +34,7 @@ def test_they_write_rows_as_the_corpora_have_them(
     (row,) = table.to_pylist()
     (message,) = row["prompt"]
     question = row["extra_info"]["question"]
-    assert message == {"role": "user", "content": prompt_text(question, 1, Tags())}
+    assert message == {"role": "user", "content": prompt_text(question, 1, TagSpec())}
     assert message["content"].count(IMAGE_PLACEHOLDER) == len(row["images"])
     assert Image.open(io.BytesIO(row["images"][0]["bytes"])).size == (56, 28)
     assert row["reward_model"] == {"style": "rule", "ground_truth": "12 cm"}

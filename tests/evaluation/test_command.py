@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from care_verl.data.embedded.rows import RL_SCHEMA, rl_row, write_rows
 from care_verl.tools.cli import app
 from care_verl.tools.evaluation import backends, evaluate, running, server
 from care_verl.tools.evaluation.data import FOLDER
+from tests.waiting import eventually
 
 from .samples import WIDE
 from .test_server import SERVE, Models, listening
@@ -285,20 +285,12 @@ app()
     given = ["evaluate", models[0], "--benchmarks", "embedded", "--data", rows, "--out", out]
     running = subprocess.Popen([sys.executable, "-c", code, *map(str, given)])
     logs = out / "logs"
-    assert eventually(lambda: "Model Responding" in "".join(p.read_text() for p in logs.glob("*")))
+    said = "Model Responding"
+    assert eventually(lambda: said in "".join(p.read_text() for p in logs.glob("*")), 90)
     running.send_signal(signal.SIGINT)
     assert running.wait(60) != 0
     assert not _processes(str(out))
     assert not (out / "results.json").exists()
-
-
-def eventually(holds: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        if holds():
-            return True
-        time.sleep(0.1)
-    return False
 
 
 def _processes(word: str) -> list[str]:

@@ -16,8 +16,7 @@ import pytest
 
 from care_verl.tools.evaluation import server
 from care_verl.tools.evaluation.server import ServerError, running_server, started_server
-
-from .test_child import eventually, gone, pids
+from tests.waiting import eventually, gone, pids
 
 SERVE = """
 import http.server, json, os, sys

@@ -17,7 +17,7 @@ from care_verl.algorithm.automaton import RationaleAutomaton
 from care_verl.grammar import TagSpec
 from care_verl.rollout.harvest import Delivery, RationaleHarvest, Step
 from care_verl.rollout.host_copy import HostCopy
-from care_verl.rollout.slots import SlotBank
+from care_verl.rollout.slots import SlotTable
 from care_verl.rollout.ticket import Ticket
 
 from .devices import on_each_device, only_on_cuda
@@ -67,7 +67,7 @@ def test_each_rationale_is_pooled(dtype: torch.dtype, device: str) -> None:
 
     where = torch.device(device)
     automaton = RationaleAutomaton.build(VOCAB, TAGS, [END])
-    harvest = RationaleHarvest(SlotBank(automaton, WIDTH, where), collect)
+    harvest = RationaleHarvest(SlotTable(automaton, WIDTH, where), collect)
     waiting, running = requests(rng, 150), dict[str, Request]()
     everyone = {id(request): request for request in waiting}
     generator = torch.Generator().manual_seed(0)
@@ -110,7 +110,7 @@ def test_slots_are_used_again(device: str) -> None:
     """A freed slot begins at zero, and growing keeps what the others hold."""
     automaton = RationaleAutomaton.build(VOCAB, TAGS, [END])
     where = torch.device(device)
-    bank = SlotBank(automaton, 2, where)
+    bank = SlotTable(automaton, 2, where)
     first = bank.acquire(prefilled=True)
     both = torch.tensor([[3.0, 4.0]], device=where)
     bank.add(bank.select([first]), torch.tensor([WORD], device=where), both)

@@ -6,11 +6,12 @@ from typing import Any
 
 from care_verl.data.columns import REWARD_STYLE
 from care_verl.data.corpora.images import ImageError, StoredImage, checked_image
-from care_verl.data.corpora.limits import Limits, Tags
+from care_verl.data.corpora.limits import Limits
 from care_verl.data.corpora.prompt import bare_question, prompt_text
 from care_verl.data.corpora.row_outcome import Dropped, Kept, Unit
 from care_verl.data.corpora.source import ImageUnavailableError, RawRow
 from care_verl.data.corpora.token_count import TokenCounter
+from care_verl.grammar import TagSpec
 from care_verl.verifier import gold_problem
 
 
@@ -19,7 +20,7 @@ class Checks:
     """What rows are checked against. Without a counter, no prompt is too long."""
 
     limits: Limits
-    tags: Tags
+    tags: TagSpec
     counter: TokenCounter | None = None
 
     def unit(self, row: RawRow | Dropped) -> Unit:

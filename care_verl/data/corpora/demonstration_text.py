@@ -3,10 +3,10 @@
 import re
 
 from care_verl.common.errors import CareVerlError
-from care_verl.data.corpora.limits import Tags
+from care_verl.grammar import TagSpec
 from care_verl.verifier import extract
 
-# Tags as they are met: any case, spaces inside. Bounded, so that no text takes long.
+# TagSpec as they are met: any case, spaces inside. Bounded, so that no text takes long.
 _TAG = re.compile(r"<\s{0,4}(/?)\s{0,4}(think|answer)\s{0,4}>", re.IGNORECASE)
 _EXPECTED = ["<think>", "</think>", "<answer>", "</answer>"]
 # `Final Answer: B`, `**Final Answer:** B`, `**Final Answer**: B`, `### Final answer: B`, and with
@@ -24,7 +24,7 @@ class UnusableError(CareVerlError):
     """A demonstration that cannot be brought to the form; the message is the reason, few words."""
 
 
-def normal_form(text: str, tags: Tags) -> str:
+def normal_form(text: str, tags: TagSpec) -> str:
     """The demonstration with one rationale and one answer, in `tags`.
 
     Spellings of the tags are made one, white space around each part and a prefix such as
@@ -69,7 +69,7 @@ def _what_is_wrong(found: list[str]) -> str:
     return "tags out of order"
 
 
-def _checked(rationale: str, answer: str, tags: Tags) -> str:
+def _checked(rationale: str, answer: str, tags: TagSpec) -> str:
     for text, part in ((rationale, "rationale"), (answer, "answer")):
         if not text:
             raise UnusableError(f"empty {part}")

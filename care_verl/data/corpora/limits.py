@@ -1,8 +1,6 @@
-"""What a row must keep to, and the tags that its instruction asks for."""
+"""What a row must keep to."""
 
 from dataclasses import dataclass
-
-from care_verl.grammar import is_tag_name
 
 
 @dataclass(frozen=True)
@@ -28,20 +26,3 @@ class Limits:
             )
         if self.max_prompt_tokens < 1:
             raise ValueError(f"max_prompt_tokens = {self.max_prompt_tokens}; expected >= 1")
-
-
-@dataclass(frozen=True)
-class Tags:
-    """Names of the tags around rationale and answer; they differ."""
-
-    think: str = "think"
-    answer: str = "answer"
-
-    def __post_init__(self) -> None:
-        for name in (self.think, self.answer):
-            if not is_tag_name(name):
-                raise ValueError(
-                    f"tag {name!r}; expected ASCII letters, digits, '_' and '-', without < and >"
-                )
-        if self.think == self.answer:
-            raise ValueError(f"both tags are {self.think!r}; expected two different names")

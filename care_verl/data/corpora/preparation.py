@@ -10,13 +10,14 @@ from rich.console import Console
 
 from care_verl.data.corpora.checks import Checks
 from care_verl.data.corpora.corpus_folder import Job, write_corpus
-from care_verl.data.corpora.limits import Limits, Tags
+from care_verl.data.corpora.limits import Limits
 from care_verl.data.corpora.prompt import instruction
 from care_verl.data.corpora.report import Report, versions
 from care_verl.data.corpora.row_outcome import Unit
 from care_verl.data.corpora.schema import RL_SCHEMA
 from care_verl.data.corpora.source import Source
 from care_verl.data.corpora.token_count import TokenCounter
+from care_verl.grammar import TagSpec
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Options:
     """
 
     limits: Limits
-    tags: Tags
+    tags: TagSpec
     model: str | None = None
     limit: int | None = None
     seed: int = 0

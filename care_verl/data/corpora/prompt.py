@@ -7,7 +7,7 @@ The paper's model "must produce a step-by-step rationale in `<think>` followed b
 import re
 
 from care_verl.data.columns import IMAGE_PLACEHOLDER
-from care_verl.data.corpora.limits import Tags
+from care_verl.grammar import TagSpec
 
 _INSTRUCTION = (
     "Reason step by step inside <{think}> </{think}>, "
@@ -17,7 +17,7 @@ _INSTRUCTION = (
 _PLACEHOLDERS = re.compile("<image>|<video>|<audio>")
 
 
-def instruction(tags: Tags) -> str:
+def instruction(tags: TagSpec) -> str:
     """What the response must look like."""
     return _INSTRUCTION.format(think=tags.think, answer=tags.answer)
 
@@ -27,7 +27,7 @@ def bare_question(question: str) -> str:
     return _PLACEHOLDERS.sub("", question).strip()
 
 
-def prompt_text(question: str, images: int, tags: Tags) -> str | None:
+def prompt_text(question: str, images: int, tags: TagSpec) -> str | None:
     """The user message; None when the question's placeholders do not fit its images.
 
     A question without placeholders gets one for each image in front; one with placeholders must

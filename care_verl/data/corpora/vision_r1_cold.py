@@ -28,11 +28,12 @@ from care_verl.data.corpora.conversations import (
 from care_verl.data.corpora.demonstration_text import UnusableError, normal_form
 from care_verl.data.corpora.images import ImageError, StoredImage, checked_image
 from care_verl.data.corpora.json_items import json_items
-from care_verl.data.corpora.limits import Limits, Tags
+from care_verl.data.corpora.limits import Limits
 from care_verl.data.corpora.prompt import prompt_text
 from care_verl.data.corpora.row_outcome import Dropped, Kept, Unit
 from care_verl.data.corpora.source import SourceError
 from care_verl.data.corpora.token_count import TokenCounter
+from care_verl.grammar import TagSpec
 
 _MATH_VISION = "in MATH-Vision, an evaluation set"
 
@@ -46,7 +47,7 @@ class ColdStartChecks:
     """
 
     limits: Limits
-    tags: Tags
+    tags: TagSpec
     counter: TokenCounter | None = None
     keep_mathvision: bool = False
 
@@ -141,7 +142,7 @@ def _unit(
     return Kept(row, _notes(part, talk, images))
 
 
-def _messages(talk: Conversation, tags: Tags) -> list[dict[str, str]]:
+def _messages(talk: Conversation, tags: TagSpec) -> list[dict[str, str]]:
     """The turns as messages. Raises UnusableError with the reason."""
     roles = [turn.role for turn in talk.turns]
     if not roles or roles != ["user", "assistant"] * (len(roles) // 2):

@@ -1,4 +1,4 @@
-"""Counts of a hearing."""
+"""Counts of what both readings said: in all, by data source, rule and form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a hearing leaves: two JSON-lines files, a Markdown report, a table for the console."""
+"""What the court leaves: two JSON-lines files, a Markdown report, a table for the console."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ import json
 import os
 from dataclasses import asdict, dataclass, fields
 
-from care_verl.data.corpora.limits import Tags
 from care_verl.data.corpora.prompt import instruction
+from care_verl.grammar import TagSpec
 
 TASKS = "CARE_VERL_TASKS"
 """Environment variable that carries the settings to LMMs-Eval's process, as JSON."""
@@ -30,7 +30,7 @@ class TaskSettings:
     prefilled: bool = False
 
     def __post_init__(self) -> None:
-        Tags(self.think_tag, self.answer_tag)
+        TagSpec(self.think_tag, self.answer_tag)
         if not isinstance(self.prefilled, bool):
             raise ValueError(f"prefilled = {self.prefilled!r}; expected true or false")
         if self.instruction is not None and not isinstance(self.instruction, str):
@@ -41,7 +41,7 @@ class TaskSettings:
         """The text that prompts end with; empty for none."""
         if self.instruction is not None:
             return self.instruction
-        return instruction(Tags(self.think_tag, self.answer_tag))
+        return instruction(TagSpec(self.think_tag, self.answer_tag))
 
     def environment(self) -> dict[str, str]:
         """The variable that carries these settings."""

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from care_verl.data.corpora.choices import choices_in
-from care_verl.data.corpora.limits import Limits, Tags
+from care_verl.data.corpora.limits import Limits
 from care_verl.data.corpora.prompt import bare_question, instruction, prompt_text
 from care_verl.data.corpora.virl39k import unboxed
+from care_verl.grammar import TagSpec
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_options_in_lines_are_read_back_as_written(options: list[str]) -> None:
 
 
 def test_the_prompt_holds_placeholders_question_and_instruction() -> None:
-    tags = Tags("reasoning", "final")
+    tags = TagSpec("reasoning", "final")
     text = prompt_text("How tall?", 2, tags)
     assert text == f"<image><image>How tall?\n\n{instruction(tags)}"
     assert "<reasoning> </reasoning>" in text
@@ -104,13 +105,13 @@ def test_the_prompt_holds_placeholders_question_and_instruction() -> None:
 
 @pytest.mark.parametrize("question", ["<image><image>Find x.", "<video>Find x.", "<image><audio>x"])
 def test_placeholders_that_do_not_fit_the_images(question: str) -> None:
-    assert prompt_text(question, 1, Tags()) is None
+    assert prompt_text(question, 1, TagSpec()) is None
 
 
 @pytest.mark.parametrize("names", [("think", "think"), ("<think>", "answer"), ("think", "")])
 def test_tags_that_cannot_be_used(names: tuple[str, str]) -> None:
     with pytest.raises(ValueError, match="tag"):
-        Tags(*names)
+        TagSpec(*names)
 
 
 @pytest.mark.parametrize("values", [(0, 10, 5), (10, 9, 5), (1, 10, 0)])

@@ -16,13 +16,14 @@ from typer.testing import CliRunner
 
 from care_verl.data.corpora.cold_start_preparation import prepare_vision_r1_cold
 from care_verl.data.corpora.json_items import json_items
-from care_verl.data.corpora.limits import Limits, Tags
+from care_verl.data.corpora.limits import Limits
 from care_verl.data.corpora.prompt import instruction
 from care_verl.data.corpora.report import Report
 from care_verl.data.corpora.schema import SFT_SCHEMA
 from care_verl.data.corpora.source import SourceError
 from care_verl.data.corpora.token_count import TokenCounter
 from care_verl.data.corpora.vision_r1_cold import ColdStartChecks, open_vision_r1_cold
+from care_verl.grammar import TagSpec
 from care_verl.tools.cli import app
 from care_verl.verifier import verify
 
@@ -33,7 +34,7 @@ LIMITS = Limits(min_pixels=28 * 28, max_pixels=1_000_000, max_prompt_tokens=1024
 
 
 def prepare(folder: Path, out: Path, **settings: Any) -> tuple[Report, list[dict[str, Any]]]:
-    checks = ColdStartChecks(LIMITS, settings.pop("tags", Tags()), **settings)
+    checks = ColdStartChecks(LIMITS, settings.pop("tags", TagSpec()), **settings)
     quiet = Console(file=io.StringIO())
     report = prepare_vision_r1_cold(open_vision_r1_cold(folder), checks, None, out, quiet)
     table = pq.read_table(out / "train.parquet")
@@ -58,7 +59,7 @@ def test_items_of_both_files_become_rows_of_one_form(tmp_path: Path) -> None:
     for number, row in enumerate(rows):
         user, assistant = row["messages"]
         assert user["role"] == "user"
-        assert user["content"] == f"<image>What is {number}?\n\n{instruction(Tags())}"
+        assert user["content"] == f"<image>What is {number}?\n\n{instruction(TagSpec())}"
         assert assistant == {
             "role": "assistant",
             "content": f"<think>It is {number}.</think><answer>{number}</answer>",
@@ -133,7 +134,7 @@ def test_several_turns_are_kept_when_each_answer_has_the_form(tmp_path: Path) ->
     report, rows = prepare(write_folder(tmp_path / "in", llava, []), tmp_path / "out")
     (row,) = rows
     contents = [message["content"] for message in row["messages"]]
-    assert contents[2] == f"And twice?\n\n{instruction(Tags())}"
+    assert contents[2] == f"And twice?\n\n{instruction(TagSpec())}"
     assert sum(content.count("<image>") for content in contents) == 1
     assert report.notes == {"several turns": 1}
     assert report.dropped == {"no rationale": 1}
@@ -150,7 +151,7 @@ def test_paths_of_images_with_and_without_their_folder(tmp_path: Path, name: str
 
 def test_other_tags_stand_in_instruction_and_response(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "in", [llava_item(0)], [])
-    _, (row,) = prepare(folder, tmp_path / "out", tags=Tags("reason", "result"))
+    _, (row,) = prepare(folder, tmp_path / "out", tags=TagSpec("reason", "result"))
     user, assistant = (message["content"] for message in row["messages"])
     assert "<reason>" in user
     assert assistant == "<reason>It is 0.</reason><result>0</result>"
@@ -301,7 +302,7 @@ def test_verls_dataset_reads_the_rows_and_trains_on_the_responses_alone(
         trained = tokenizer.decode(ids[mask])
         assert trained == "".join(f"{response}<|im_end|>\n" for response in responses)
         assert all(verify(response, "0").fmt == 1 for response in responses)
-        assert instruction(Tags()) in tokenizer.decode(ids[~mask])
+        assert instruction(TagSpec()) in tokenizer.decode(ids[~mask])
         pixels = example["multi_modal_inputs"]["image_grid_thw"].prod()
         image_tokens = (ids == processor.image_token_id).sum()
         assert image_tokens == pixels // processor.image_processor.merge_size**2

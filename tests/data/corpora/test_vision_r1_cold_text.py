@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from care_verl.data.corpora.demonstration_text import UnusableError, normal_form, without_prefix
-from care_verl.data.corpora.limits import Tags
+from care_verl.grammar import TagSpec
 from care_verl.verifier import extract
 
 FORM = "<think>Two and two.</think><answer>4</answer>"
@@ -30,7 +30,7 @@ FORM = "<think>Two and two.</think><answer>4</answer>"
     ],
 )
 def test_spellings_of_one_demonstration(text: str) -> None:
-    assert normal_form(text, Tags()) == FORM
+    assert normal_form(text, TagSpec()) == FORM
 
 
 @pytest.mark.parametrize(
@@ -58,11 +58,11 @@ def test_spellings_of_one_demonstration(text: str) -> None:
 )
 def test_what_cannot_be_used_is_told_by_its_reason(text: str, reason: str) -> None:
     with pytest.raises(UnusableError, match=f"^{reason}$"):
-        normal_form(text, Tags())
+        normal_form(text, TagSpec())
 
 
 def test_other_names_of_the_tags() -> None:
-    tags = Tags("reason", "result")
+    tags = TagSpec("reason", "result")
     assert normal_form(FORM, tags) == "<reason>Two and two.</reason><result>4</result>"
     with pytest.raises(UnusableError, match="not well formed"):
         normal_form("<think>a <result>1</result></think><answer>4</answer>", tags)
@@ -78,11 +78,11 @@ def test_other_answers_stay_as_they_are(answer: str) -> None:
 @given(st.text(alphabet="<>/ thinkaswerTHINK*:Final\n\x00é", max_size=120))
 def test_whatever_is_accepted_is_well_formed_and_stays_the_same(text: str) -> None:
     try:
-        form = normal_form(f"<think>{text}</think><answer>{text}</answer>", Tags())
+        form = normal_form(f"<think>{text}</think><answer>{text}</answer>", TagSpec())
     except UnusableError:
         return
     assert extract(form).well_formed
-    assert normal_form(form, Tags()) == form
+    assert normal_form(form, TagSpec()) == form
 
 
 def test_long_texts_take_no_time() -> None:
@@ -91,5 +91,5 @@ def test_long_texts_take_no_time() -> None:
         text = piece * 100_000
         without_prefix(text)
         with pytest.raises(UnusableError):
-            normal_form(text, Tags())
+            normal_form(text, TagSpec())
     assert time.perf_counter() - start < 20

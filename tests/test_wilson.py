@@ -8,7 +8,7 @@ from care_verl.tools.statistics import wilson
 
 
 @pytest.mark.parametrize(
-    ("hits", "readings", "low", "high"),
+    ("hits", "trials", "low", "high"),
     [
         # R. G. Newcombe, Statistics in Medicine 17 (1998), Table I, method 3.
         (81, 263, 0.2553, 0.3662),
@@ -18,11 +18,11 @@ from care_verl.tools.statistics import wilson
         (29, 29, 0.8830, 1.0000),
     ],
 )
-def test_golden(hits: int, readings: int, low: float, high: float) -> None:
-    assert wilson(hits, readings) == pytest.approx((low, high), abs=5e-5)
+def test_golden(hits: int, trials: int, low: float, high: float) -> None:
+    assert wilson(hits, trials) == pytest.approx((low, high), abs=5e-5)
 
 
-@pytest.mark.parametrize(("hits", "readings"), [(0, 0), (2, 1), (-1, 5)])
-def test_no_share(hits: int, readings: int) -> None:
-    with pytest.raises(ValueError, match="expected 0 <= successes <= readings"):
-        wilson(hits, readings)
+@pytest.mark.parametrize(("hits", "trials"), [(0, 0), (2, 1), (-1, 5)])
+def test_no_share(hits: int, trials: int) -> None:
+    with pytest.raises(ValueError, match="expected 0 <= successes <= trials"):
+        wilson(hits, trials)
