@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 
 from care_verl.data.embedded.tokenizer import build_tokenizer
+from care_verl.training.checkpointing.checkpoints import Checkpoints
 
 from .samples import MemoryQueue
+from .workbench import Script, Workbench
 
 WORKING_GRPO_LINE = [
     "algorithm.adv_estimator=grpo",
@@ -68,3 +71,18 @@ def no_metrics_of_verl(monkeypatch: pytest.MonkeyPatch) -> None:
         metrics.update({"perf/total_num_tokens": 1.0, "perf/throughput": 0.0})
 
     monkeypatch.setattr(PPOTrainerSync, "_compute_metrics", compute)
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch, tokenizer: Any, queue: MemoryQueue) -> Any:
+    """A function: script -> workbench."""
+
+    def build(script: Script, **options: Any) -> Workbench:
+        return Workbench(monkeypatch, tokenizer, script, **options)
+
+    return build
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Checkpoints:
+    return Checkpoints(tmp_path / "checkpoints")
