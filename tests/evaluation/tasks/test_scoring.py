@@ -151,7 +151,7 @@ def test_settings_reach_another_process(monkeypatch: pytest.MonkeyPatch) -> None
     [
         ("{", "expected JSON"),
         ('{"tag": "think"}', "expected a JSON object of think_tag, answer_tag, instruction, pre"),
-        ('{"think_tag": "a b"}', "tag 'a b'; expected ASCII letters"),
+        ('{"think_tag": "a b"}', "tag 'a b' is not allowed; expected a tag name of ASCII letters"),
         ('{"think_tag": "answer"}', "both tags are 'answer'"),
         ('{"prefilled": 1}', "prefilled = 1; expected true or false"),
         ('{"instruction": 1}', "instruction = 1; expected a text or null"),
