@@ -41,8 +41,8 @@ class Decoding:
     def __init__(self, rows: int, width: int, device: torch.device) -> None:
         words = [b" word"] * VOCABULARY
         automaton = RationaleAutomaton.build(words, TagSpec(think="think"), [])
-        bank = SlotTable(automaton, width, device)
-        self.harvest = RationaleHarvest(bank, lambda delivery: None)
+        table = SlotTable(automaton, width, device)
+        self.harvest = RationaleHarvest(table, lambda delivery: None)
         self.tokens = torch.zeros(rows, dtype=torch.int64, device=device)
         self.hidden = torch.randn(rows, width, device=device).to(torch.bfloat16)
         self.names: list[str] = []

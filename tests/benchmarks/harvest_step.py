@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.harvest_step
 
-A batch of open requests decodes on, one token each, and does not change; the bank's arithmetic,
+A batch of open requests decodes on, one token each, and does not change; the table's arithmetic,
 which is the device's work, is left out. It prints the median over the steps for each batch size.
 """
 
@@ -27,7 +27,7 @@ from care_verl.rollout.ticket import Ticket
 PROMPT, WIDTH = 100, 8
 
 
-class IdleBank(SlotTable):
+class IdleTable(SlotTable):
     """Slots without arithmetic."""
 
     def add(self, *args: Any) -> None:
@@ -37,8 +37,8 @@ class IdleBank(SlotTable):
 def milliseconds(rows: int, steps: int) -> float:
     """Median of one step's time on the host."""
     automaton = RationaleAutomaton.build([b"<", b"x"], TagSpec(), ())
-    bank = IdleBank(automaton, WIDTH, torch.device("cpu"))
-    harvest = RationaleHarvest(bank, lambda delivery: None)
+    table = IdleTable(automaton, WIDTH, torch.device("cpu"))
+    harvest = RationaleHarvest(table, lambda delivery: None)
     names = [f"request-{row}" for row in range(rows)]
     for name in names:
         harvest.open(name, Ticket.draw(True), PROMPT)

@@ -110,18 +110,18 @@ def test_slots_are_used_again(device: str) -> None:
     """A freed slot begins at zero, and growing keeps what the others hold."""
     automaton = RationaleAutomaton.build(VOCAB, TAGS, [END])
     where = torch.device(device)
-    bank = SlotTable(automaton, 2, where)
-    first = bank.acquire(prefilled=True)
+    table = SlotTable(automaton, 2, where)
+    first = table.acquire(prefilled=True)
     both = torch.tensor([[3.0, 4.0]], device=where)
-    bank.add(bank.select([first]), torch.tensor([WORD], device=where), both)
-    others = [bank.acquire(prefilled=True) for _ in range(100)]
+    table.add(table.select([first]), torch.tensor([WORD], device=where), both)
+    others = [table.acquire(prefilled=True) for _ in range(100)]
     assert first not in others
-    embedding, count = bank.release([first])
+    embedding, count = table.release([first])
     torch.testing.assert_close(embedding.cpu(), torch.tensor([[0.6, 0.8]]))
     assert count.tolist() == [1]
-    again = bank.acquire(prefilled=True)
+    again = table.acquire(prefilled=True)
     assert again == first
-    embedding, count = bank.release([again])
+    embedding, count = table.release([again])
     assert not embedding.any()
     assert count.tolist() == [0]
 
