@@ -6,7 +6,7 @@ from care_verl.common.errors import CareVerlError
 from care_verl.grammar import TagSpec
 from care_verl.verifier import extract
 
-# TagSpec as they are met: any case, spaces inside. Bounded, so that no text takes long.
+# Tags as they are met: any case, spaces inside. Bounded, so that no text takes long.
 _TAG = re.compile(r"<\s{0,4}(/?)\s{0,4}(think|answer)\s{0,4}>", re.IGNORECASE)
 _EXPECTED = ["<think>", "</think>", "<answer>", "</answer>"]
 # `Final Answer: B`, `**Final Answer:** B`, `**Final Answer**: B`, `### Final answer: B`, and with

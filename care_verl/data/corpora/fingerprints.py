@@ -29,7 +29,7 @@ class UnreadableImageError(CareVerlError, ValueError):
 
 
 @dataclass(frozen=True)
-class ImagePrint:
+class ImageFingerprint:
     """One image: `pixels`, equal for equal pixels whatever the encoding, and `look`, (4,) words."""
 
     pixels: bytes
@@ -48,7 +48,7 @@ def question_key(text: str) -> str:
     )
 
 
-def image_fingerprint(data: bytes) -> ImagePrint:
+def image_fingerprint(data: bytes) -> ImageFingerprint:
     """The fingerprint of an encoded image.
 
     Raises UnreadableImageError when pillow cannot read it.
@@ -59,7 +59,7 @@ def image_fingerprint(data: bytes) -> ImagePrint:
         raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
     digest = hashlib.blake2b(repr(image.size).encode(), digest_size=16)
     digest.update(image.tobytes())
-    return ImagePrint(digest.digest(), look(image))
+    return ImageFingerprint(digest.digest(), look(image))
 
 
 def look(image: Image.Image) -> Look:

@@ -13,9 +13,13 @@ from typing import Any
 
 from care_verl.common.jsonl import Malformed, json_objects
 from care_verl.data.corpora.cached_rows import streamed_rows
-from care_verl.data.corpora.fingerprints import ImagePrint, question_key, stacked
+from care_verl.data.corpora.fingerprints import ImageFingerprint, question_key, stacked
 from care_verl.data.corpora.look_index import LookIndex
-from care_verl.data.corpora.row_fingerprints import RowFingerprint, image_prints, parquet_schema
+from care_verl.data.corpora.row_fingerprints import (
+    RowFingerprint,
+    image_fingerprints,
+    parquet_schema,
+)
 
 # As evaluation sets call them; the first that a file has is taken. MathVista's and MATH-Vision's
 # `image` is a path into an archive, their `decoded_image` holds the picture.
@@ -33,13 +37,13 @@ class EvaluationColumns:
 
 
 @dataclass(frozen=True)
-class EvaluationPrint:
+class EvaluationFingerprint:
     """One row of an evaluation file that has an image."""
 
     file: Path
     row: int
     question: str
-    images: tuple[ImagePrint, ...]
+    images: tuple[ImageFingerprint, ...]
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,13 @@ class Match:
     """Row number `row` of the mixture has an image of `evaluation`; `asked`: its question too."""
 
     row: int
-    evaluation: EvaluationPrint
+    evaluation: EvaluationFingerprint
     asked: bool
 
 
-def evaluation_prints(path: Path, columns: EvaluationColumns) -> Iterator[EvaluationPrint]:
+def evaluation_fingerprints(
+    path: Path, columns: EvaluationColumns
+) -> Iterator[EvaluationFingerprint]:
     """The rows of an evaluation file, parquet or JSON lines; rows without an image are left out.
 
     An image column holds bytes, a struct with `bytes` or `path`, a path relative to the file, or a
@@ -69,11 +75,11 @@ def evaluation_prints(path: Path, columns: EvaluationColumns) -> Iterator[Evalua
         parts = [data for name in images for data in _encoded(row[name], path, number)]
         if parts:
             key = question_key(row[question] or "")
-            yield EvaluationPrint(path, number, key, image_prints(parts, path, number))
+            yield EvaluationFingerprint(path, number, key, image_fingerprints(parts, path, number))
 
 
 def find_matches(
-    rows: Sequence[RowFingerprint], evaluation: Sequence[EvaluationPrint], distance: int
+    rows: Sequence[RowFingerprint], evaluation: Sequence[EvaluationFingerprint], distance: int
 ) -> list[Match]:
     """The rows that share an image with an evaluation row; one match a row, a leak if there is one.
 

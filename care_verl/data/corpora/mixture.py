@@ -22,9 +22,9 @@ from care_verl.data.corpora.cached_rows import cache_folder, parquet_rows, table
 from care_verl.data.corpora.holdout import held_out
 from care_verl.data.corpora.leakage import (
     EvaluationColumns,
-    EvaluationPrint,
+    EvaluationFingerprint,
     Match,
-    evaluation_prints,
+    evaluation_fingerprints,
     find_matches,
 )
 from care_verl.data.corpora.mixture_account import mixture_report
@@ -94,7 +94,7 @@ def prepare_mixture(
     any.
 
     Raises FileExistsError when `out` exists, and what `train_file`, `row_fingerprints`,
-    `evaluation_prints` and `held_out` raise.
+    `evaluation_fingerprints` and `held_out` raise.
     """
     if out.exists():
         raise FileExistsError(f"{out} exists. Name another folder, or remove this one.")
@@ -106,7 +106,7 @@ def prepare_mixture(
         rows = _read_prints(files, corpora, progress)
         duplicates = find_duplicates(rows, settings.near_distance)
         columns = columns or EvaluationColumns()
-        evaluation = {path: list(evaluation_prints(path, columns)) for path in against}
+        evaluation = {path: list(evaluation_fingerprints(path, columns)) for path in against}
         matches = _matches(rows, evaluation, duplicates, settings)
         split = _split(rows, duplicates, matches, settings)
         report = mixture_report(rows, duplicates, matches, split.test, evaluation, asdict(settings))
@@ -131,7 +131,7 @@ def _read_prints(
 
 def _matches(
     rows: Sequence[RowFingerprint],
-    evaluation: Mapping[Path, Sequence[EvaluationPrint]],
+    evaluation: Mapping[Path, Sequence[EvaluationFingerprint]],
     duplicates: Duplicates,
     settings: MixtureSettings,
 ) -> list[Match]:

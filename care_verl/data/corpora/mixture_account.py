@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from care_verl.data.corpora.leakage import EvaluationPrint, Match
+from care_verl.data.corpora.leakage import EvaluationFingerprint, Match
 from care_verl.data.corpora.mixture_report import (
     LEAKED,
     PAPER_ROWS,
@@ -24,7 +24,7 @@ def mixture_report(
     duplicates: Duplicates,
     matches: Sequence[Match],
     test: Sequence[int],
-    evaluation: Mapping[Path, Sequence[EvaluationPrint]],
+    evaluation: Mapping[Path, Sequence[EvaluationFingerprint]],
     settings: Mapping[str, Any],
 ) -> MixtureReport:
     """The account of `rows`.

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from care_verl.data.corpora.cached_rows import mapped
 from care_verl.data.corpora.fingerprints import (
-    ImagePrint,
+    ImageFingerprint,
     UnreadableImageError,
     image_fingerprint,
     question_key,
@@ -51,7 +51,7 @@ class RowFingerprint:
     question: str
     gold: str
     choices: tuple[str, ...] | None
-    images: tuple[ImagePrint, ...]
+    images: tuple[ImageFingerprint, ...]
 
     def place(self) -> dict[str, Any]:
         """Where the row stands, for a report."""
@@ -107,10 +107,12 @@ def row_fingerprints(path: Path, rows: datasets.Dataset) -> Iterator[RowFingerpr
     made_with = versions("numpy", "pillow")
     shards = mapped(rows, range(len(rows)), partial(_columns, path), _COLUMNS, made_with)
     cells = (cells for shard in shards for cells in shard.to_list())
-    return (_row_print(path, number, own) for number, own in enumerate(cells))
+    return (_row_fingerprint(path, number, own) for number, own in enumerate(cells))
 
 
-def image_prints(images: Sequence[bytes], path: Path, row: int) -> tuple[ImagePrint, ...]:
+def image_fingerprints(
+    images: Sequence[bytes], path: Path, row: int
+) -> tuple[ImageFingerprint, ...]:
     """The fingerprints of a row's images. Raises ValueError with file and row if one is broken."""
     prints = []
     for number, data in enumerate(images):
@@ -126,7 +128,7 @@ def image_prints(images: Sequence[bytes], path: Path, row: int) -> tuple[ImagePr
 
 def _columns(path: Path, number: int, row: Mapping[str, Any]) -> dict[str, Any]:
     info = row["extra_info"]
-    prints = image_prints([image["bytes"] for image in row["images"] or []], path, number)
+    prints = image_fingerprints([image["bytes"] for image in row["images"] or []], path, number)
     return {
         "source": row["data_source"],
         "source_id": info["source_id"],
@@ -137,9 +139,9 @@ def _columns(path: Path, number: int, row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _row_print(path: Path, number: int, cells: Mapping[str, Any]) -> RowFingerprint:
+def _row_fingerprint(path: Path, number: int, cells: Mapping[str, Any]) -> RowFingerprint:
     images = tuple(
-        ImagePrint(image["pixels"], np.frombuffer(image["look"], dtype=np.uint64))
+        ImageFingerprint(image["pixels"], np.frombuffer(image["look"], dtype=np.uint64))
         for image in cells["images"]
     )
     choices = None if cells["choices"] is None else tuple(cells["choices"])

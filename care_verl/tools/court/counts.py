@@ -38,14 +38,14 @@ class Count:
         """95 % Wilson interval of the rate."""
         return wilson(self.disputed, self.both) if self.both else None
 
-    def add(self, both: BothReadings) -> None:
+    def add(self, pair: BothReadings) -> None:
         self.judged += 1
-        self.no_answer += both.opinion is None
-        unsure = both.opinion is not None and both.opinion.judgement == "cannot_say"
+        self.no_answer += pair.opinion is None
+        unsure = pair.opinion is not None and pair.opinion.judgement == "cannot_say"
         self.cannot_say += unsure
-        self.both += both.opinion is not None and not unsure
-        self.false_positives += both.direction == "possible false positive"
-        self.false_negatives += both.direction == "possible false negative"
+        self.both += pair.opinion is not None and not unsure
+        self.false_positives += pair.direction == "possible false positive"
+        self.false_negatives += pair.direction == "possible false negative"
 
 
 @dataclass
@@ -60,14 +60,14 @@ class Counts:
     malformed: int = 0
     first_malformed: list[Malformed] = field(default_factory=list)
 
-    def add(self, both: BothReadings) -> None:
-        self.total.add(both)
-        self.by_rule[both.case.data_source or "unknown", both.first.rule].add(both)
-        self.by_form[both.case.form].add(both)
-        if both.opinion is not None and both.opinion.judgement == "cannot_say":
-            self.doubts[both.opinion.reason] += 1
-        if both.direction and len(self.first_disputes) < KEPT:
-            self.first_disputes.append(both)
+    def add(self, pair: BothReadings) -> None:
+        self.total.add(pair)
+        self.by_rule[pair.case.data_source or "unknown", pair.first.rule].add(pair)
+        self.by_form[pair.case.form].add(pair)
+        if pair.opinion is not None and pair.opinion.judgement == "cannot_say":
+            self.doubts[pair.opinion.reason] += 1
+        if pair.direction and len(self.first_disputes) < KEPT:
+            self.first_disputes.append(pair)
 
     def add_malformed(self, malformed: Malformed) -> None:
         self.malformed += 1

@@ -35,10 +35,10 @@ def find_disputes(items: Iterator[Case | Malformed], readings: Readings, folder:
                 counts.add_malformed(item)
                 write_line(malformed, item)
                 continue
-            for both in readings(item):
-                counts.add(both)
-                if both.direction:
-                    write_line(disputes, both)
+            for pair in readings(item):
+                counts.add(pair)
+                if pair.direction:
+                    write_line(disputes, pair)
     return counts
 
 

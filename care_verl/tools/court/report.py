@@ -43,8 +43,8 @@ def disputes_table(counts: Counts) -> Table:
     )
     for column in ("where", "answer", "gold", "verifier", "second reading"):
         table.add_column(column, overflow="fold")
-    for both in counts.first_disputes:
-        table.add_row(*(Text(cell) for cell in _cells(both)))
+    for pair in counts.first_disputes:
+        table.add_row(*(Text(cell) for cell in _cells(pair)))
     return table
 
 
@@ -59,17 +59,17 @@ def summary_line(counts: Counts) -> str:
     )
 
 
-def _fields(both: BothReadings) -> dict[str, object]:
-    case, opinion = both.case, both.opinion
+def _fields(pair: BothReadings) -> dict[str, object]:
+    case, opinion = pair.case, pair.opinion
     return {
         "where": case.where,
-        "direction": both.direction,
+        "direction": pair.direction,
         "data_source": case.data_source,
         "form": case.form,
-        "answer": both.first.answer,
+        "answer": pair.first.answer,
         "gold": case.gold,
         "choices": case.choices,
-        "verifier": {"acc": both.first.acc, "rule": both.first.rule},
+        "verifier": {"acc": pair.first.acc, "rule": pair.first.rule},
         "second": None if opinion is None else asdict(opinion),
     }
 
@@ -96,7 +96,7 @@ def _lines(counts: Counts, source: str) -> Iterable[str]:
         yield from ("", f"## First {shown} of {counts.total.disputed} disputes", "")
         yield from markdown(
             ("where", "answer", "gold", "verifier", "second reading"),
-            (_cells(both) for both in counts.first_disputes),
+            (_cells(pair) for pair in counts.first_disputes),
         )
     if counts.malformed:
         shown = len(counts.first_malformed)
@@ -141,13 +141,13 @@ def _share(count: Count) -> str:
     return f"{count.disputed} = {count.rate:.2%} [{low:.2%}, {high:.2%}]"
 
 
-def _cells(both: BothReadings) -> tuple[str, ...]:
-    opinion = both.opinion
+def _cells(pair: BothReadings) -> tuple[str, ...]:
+    opinion = pair.opinion
     return (
-        both.case.where,
-        _short(both.first.answer or ""),
-        _short(both.case.gold),
-        f"{'right' if both.first.acc else 'wrong'} ({both.first.rule})",
+        pair.case.where,
+        _short(pair.first.answer or ""),
+        _short(pair.case.gold),
+        f"{'right' if pair.first.acc else 'wrong'} ({pair.first.rule})",
         "" if opinion is None else f"{opinion.judgement} ({opinion.reason})",
     )
 

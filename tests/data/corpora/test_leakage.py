@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from care_verl.data.corpora.fingerprints import image_fingerprint, question_key
-from care_verl.data.corpora.leakage import EvaluationColumns, evaluation_prints, find_matches
+from care_verl.data.corpora.leakage import EvaluationColumns, evaluation_fingerprints, find_matches
 from care_verl.data.corpora.mixture import NEAR_DISTANCE
 from care_verl.data.corpora.row_fingerprints import RowFingerprint
 
@@ -50,7 +50,7 @@ def row(*numbers: int, question: str = "Find x.") -> RowFingerprint:
 def test_columns_and_image_forms_that_are_known(tmp_path: Path, cells: dict[str, Any]) -> None:
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "1.png").write_bytes(PNG)
-    (entry,) = evaluation_prints(parquet(tmp_path, cells), EvaluationColumns())
+    (entry,) = evaluation_fingerprints(parquet(tmp_path, cells), EvaluationColumns())
     assert entry.question == question_key("Find x")
     assert [image.pixels for image in entry.images] == [image_fingerprint(PNG).pixels]
 
@@ -58,7 +58,7 @@ def test_columns_and_image_forms_that_are_known(tmp_path: Path, cells: dict[str,
 def test_json_lines_with_paths_relative_to_the_file(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(PNG)
     path = lines(tmp_path, {"question": "a", "image": "1.png"}, {"question": "b", "image": None})
-    entries = list(evaluation_prints(path, EvaluationColumns()))
+    entries = list(evaluation_fingerprints(path, EvaluationColumns()))
     assert [(entry.row, entry.question) for entry in entries] == [(0, "a")]
 
 
@@ -81,30 +81,30 @@ def test_files_that_cannot_be_read(
     tmp_path: Path, cells: dict[str, Any], columns: dict[str, str], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        list(evaluation_prints(parquet(tmp_path, cells), EvaluationColumns(**columns)))
+        list(evaluation_fingerprints(parquet(tmp_path, cells), EvaluationColumns(**columns)))
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"none\.parquet does not exist"):
-        list(evaluation_prints(tmp_path / "none.parquet", EvaluationColumns()))
+        list(evaluation_fingerprints(tmp_path / "none.parquet", EvaluationColumns()))
     path = parquet(tmp_path, {"image": "gone.png", "question": "a"})
     with pytest.raises(FileNotFoundError, match=r"row 0: its image .*gone\.png does not exist"):
-        list(evaluation_prints(path, EvaluationColumns()))
+        list(evaluation_fingerprints(path, EvaluationColumns()))
 
 
 def test_a_line_that_is_no_object_or_lacks_a_key_is_named(tmp_path: Path) -> None:
     path = lines(tmp_path, {"question": "a", "image": None}, {"question": "b"})
     with pytest.raises(ValueError, match=r"row 1: no 'image'; it has question"):
-        list(evaluation_prints(path, EvaluationColumns()))
+        list(evaluation_fingerprints(path, EvaluationColumns()))
     path = lines(tmp_path, {"question": "a", "image": None}, [1])
     with pytest.raises(ValueError, match=r"eval.jsonl:2: a JSON list, expected an object"):
-        list(evaluation_prints(path, EvaluationColumns()))
+        list(evaluation_fingerprints(path, EvaluationColumns()))
     path.write_text('{"question": "a", "image": null}\n{"question"\n')
     with pytest.raises(ValueError, match=r"eval.jsonl:2: no JSON"):
-        list(evaluation_prints(path, EvaluationColumns()))
+        list(evaluation_fingerprints(path, EvaluationColumns()))
     (tmp_path / "eval.csv").write_text("")
     with pytest.raises(ValueError, match=r"\.parquet or \.jsonl"):
-        list(evaluation_prints(tmp_path / "eval.csv", EvaluationColumns()))
+        list(evaluation_fingerprints(tmp_path / "eval.csv", EvaluationColumns()))
 
 
 def test_image_and_question_leak_an_image_alone_is_listed(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_image_and_question_leak_an_image_alone_is_listed(tmp_path: Path) -> Non
         {"images": [{"bytes": PNG}, {"bytes": encoded(drawing(2))}], "question": "Find y"},
         {"images": [{"bytes": encoded(retouched(1))}], "question": "FIND X"},
     )
-    evaluation = list(evaluation_prints(path, EvaluationColumns()))
+    evaluation = list(evaluation_fingerprints(path, EvaluationColumns()))
     rows = [row(1), row(2), row(3), row(7, 2, question="find y"), row(question="Find x.")]
     matches = find_matches(rows, evaluation, NEAR_DISTANCE)
     assert [(m.row, m.evaluation.row, m.asked) for m in matches] == [

@@ -11,7 +11,7 @@ import pytest
 
 from care_verl.data.corpora import cached_rows, row_fingerprints
 from care_verl.data.corpora.cached_rows import cache_folder
-from care_verl.data.corpora.fingerprints import ImagePrint, image_fingerprint
+from care_verl.data.corpora.fingerprints import ImageFingerprint, image_fingerprint
 from care_verl.data.corpora.mixture import MixtureSettings, prepare_mixture
 
 from .samples import drawing, encoded, rl_row, write_corpus
@@ -45,7 +45,7 @@ class Looks:
     def __init__(self, most: int | None = None) -> None:
         self.most, self.count, self.lock = most, 0, threading.Lock()
 
-    def __call__(self, data: bytes) -> ImagePrint:
+    def __call__(self, data: bytes) -> ImageFingerprint:
         with self.lock:
             self.count += 1
         if self.most is not None and self.count > self.most:

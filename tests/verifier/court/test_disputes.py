@@ -127,9 +127,9 @@ def test_recorded_verdicts(tmp_path: Path) -> None:
     assert [item.where[-1] for item in found if isinstance(item, Malformed)] == ["5", "6"]
     read = recorded_reading(TagNames())
     readings = [judge(item, read) for item in found if isinstance(item, Case)]
-    assert [both.first.answer for both in readings] == ["8", "8", None, None]
-    assert [both.first.rule for both in readings] == ["number", *["unknown"] * 3]
-    assert [both.direction for both in readings] == ["possible false negative", None, None, None]
+    assert [pair.first.answer for pair in readings] == ["8", "8", None, None]
+    assert [pair.first.rule for pair in readings] == ["number", *["unknown"] * 3]
+    assert [pair.direction for pair in readings] == ["possible false negative", None, None, None]
 
 
 def prepared(path: Path, *golds: str | None) -> Path:
@@ -176,10 +176,10 @@ def test_golds_are_rewritten_and_refused_ones_are_not() -> None:
 
     readings = list(gold_readings(gold, only_plain, lambda *_: None))
     assert readings[0].case.form == "itself"
-    disputed = {both.case.form: both.direction for both in readings if both.direction}
+    disputed = {pair.case.form: pair.direction for pair in readings if pair.direction}
     assert disputed == {"LaTeX fraction": "possible false negative"}
     refused = list(gold_readings(gold, only_plain, lambda *_: "unreadable LaTeX"))
-    assert [both.direction for both in refused] == ["possible false negative"]
+    assert [pair.direction for pair in refused] == ["possible false negative"]
     assert refused[0].first.rule == "gold refused: unreadable LaTeX"
     unread = Case("train.parquet:row 2", None, "\\int", "virl39k")
     assert [t.direction for t in gold_readings(unread, only_plain, lambda *_: "bad")] == [None]
